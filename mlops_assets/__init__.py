@@ -1,0 +1,1 @@
+"""The whole life of a machine-learning model, written as Dagster assets."""

@@ -1,0 +1,151 @@
+"""Batches and labels of one window: landed on a branch, checked, and only then merged to main."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets.commits import MAIN, Written, described, key, partitions, scan
+from mlops_assets.assets.source import SOURCES
+from mlops_assets.batches.checks import Report
+from mlops_assets.batches.landing import (
+    Kind,
+    Landing,
+    audit,
+    newest,
+    publish,
+    refuse,
+    refuse_on_main,
+)
+from mlops_assets.declaration import Declaration, load
+from mlops_assets.errors import ObjectNotFoundError
+from mlops_assets.resources import RepositoryResource, StoreResource
+from mlops_assets.versions import Repository
+
+DESCRIPTIONS: dict[Kind, str] = {
+    "batches": "The rows of one window. They land on a branch, are checked, and only then merged.",
+    "labels": "What came true of one window's rows, landed apart from them.",
+}
+
+
+def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
+    """Return the asset of batches, or of labels, with its two checks."""
+    asset = key(declaration, kind)
+
+    @dg.asset(
+        key=asset,
+        deps=[key(declaration, SOURCES[kind])],
+        partitions_def=partitions(declaration),
+        group_name=declaration.name,
+        owners=declaration.owners,
+        description=DESCRIPTIONS[kind],
+        kinds={"parquet"},
+        code_version=declaration.digest("batches", "labels"),
+        check_specs=[
+            dg.AssetCheckSpec(
+                "schema",
+                asset=asset,
+                description="Every declared column is there, of its type. Refused otherwise.",
+            ),
+            dg.AssetCheckSpec(
+                "quality",
+                asset=asset,
+                description="Rows, nulls, keys, bounds and window are as declared. Refused "
+                "otherwise.",
+            ),
+        ],
+    )
+    def landed(  # type: ignore[no-untyped-def]  # noqa: ANN202  # Dagster can't read a generator's
+        context: dg.AssetExecutionContext, repository: RepositoryResource, store: StoreResource
+    ):
+        window = context.partition_key
+        versions = repository.get()
+        landing = newest(versions, declaration, kind, window)
+        commit = landing.commit if landing else versions.resolve(MAIN)
+        path = declaration.path(kind, window)
+        try:
+            version = versions.stat(commit, path).checksum
+        except ObjectNotFoundError as error:
+            raise dg.Failure(
+                f"nothing has landed for {kind} of {window}; "
+                f"`mlops land {declaration.name} FILE` does it",
+                allow_retries=False,
+            ) from error
+        frame = scan(versions, commit, path)
+        report = audit(declaration, kind, window, frame)
+        if not report.passed:
+            yield from check_results(asset, report)
+            refused = _refused(versions, declaration, kind, window, version, landing, report)
+            raise dg.Failure(
+                f"{kind} of {window} refused, main is untouched: {'; '.join(report.problems)}",
+                metadata={"branch": refused.branch, "commit": refused.commit},
+                allow_retries=False,
+            )
+        if landing is not None:
+            commit = publish(versions, declaration, landing, {"dagster.run": context.run_id})
+        info = versions.stat(commit, path)
+        counts = _count(declaration, kind, frame)
+        store.get().add(
+            kind,
+            {
+                "model": declaration.name,
+                "window": window,
+                "version": info.checksum,
+                "commit_id": commit,
+                "rows": report.rows,
+                **counts,
+            },
+        )
+        written = Written(commit, path, info.checksum, info.size)
+        yield dg.MaterializeResult(
+            metadata={
+                **described(written, report.rows, frame.collect_schema()),
+                "null_shares": dict(report.facts.get("null_shares", {})),
+                **counts,
+            },
+            data_version=dg.DataVersion(info.checksum),
+            check_results=list(check_results(asset, report)),
+        )
+
+    return landed
+
+
+def check_results(asset: dg.AssetKey, report: Report) -> Iterator[dg.AssetCheckResult]:
+    """Turn a report into the results of the two checks."""
+    for name, problems in (("schema", report.schema), ("quality", report.quality)):
+        yield dg.AssetCheckResult(
+            asset_key=asset,
+            check_name=name,
+            passed=not problems,
+            description="; ".join(problems) or f"{report.rows:,} rows are as declared",
+            metadata={
+                "rows": report.rows,
+                "problems": list(problems),
+                "facts": dict(report.facts),
+            },
+        )
+
+
+def _refused(
+    versions: Repository,
+    declaration: Declaration,
+    kind: Kind,
+    window: str,
+    version: str,
+    landing: Landing | None,
+    report: Report,
+) -> Landing:
+    if landing is not None:
+        return refuse(versions, declaration, landing, report)
+    return refuse_on_main(versions, declaration, kind, window, version, report)
+
+
+def _count(declaration: Declaration, kind: Kind, frame: pl.LazyFrame) -> dict[str, int]:
+    if kind == "batches":
+        return {}
+    target = load(declaration.labels.target).alias("target")
+    counted = frame.select(target).select(
+        positives=pl.col("target").sum(), unknown=pl.col("target").null_count()
+    )
+    positives, unknown = counted.collect(engine="streaming").row(0)
+    return {"positives": int(positives or 0), "unknown": int(unknown)}

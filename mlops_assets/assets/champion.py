@@ -1,0 +1,362 @@
+"""Promotion: the gates are read again, the challenger refitted, and the ledger written."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets import plots
+from mlops_assets.assets.commits import MAIN, key, scan
+from mlops_assets.assets.evaluation import GATES
+from mlops_assets.assets.model import (
+    Pinned,
+    Trained,
+    known_facts,
+    load_model,
+    pinned_training_set,
+    rows_of,
+    train_once,
+)
+from mlops_assets.assets.request import Request
+from mlops_assets.batches.maturity import landed_windows
+from mlops_assets.declaration import Declaration
+from mlops_assets.errors import RefExistsError
+from mlops_assets.learning.comparison import Agreement, agreement
+from mlops_assets.profiles.drift import DriftPolicy, Reference
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger
+from mlops_assets.resources import (
+    LedgerResource,
+    RegistryResource,
+    RepositoryResource,
+    StoreResource,
+)
+from mlops_assets.versions import Repository
+
+
+def build(declaration: Declaration) -> dg.AssetsDefinition:
+    """Return the asset of the champion."""
+
+    @dg.asset(
+        key=key(declaration, "champion"),
+        deps=[key(declaration, "evaluation"), key(declaration, "model")],
+        group_name=declaration.name,
+        owners=declaration.owners,
+        description="The version that serves. A challenger that passed its gates is refitted on "
+        "everything mature, checked for agreement, and promoted.",
+        kinds={"lightgbm", "mlflow"},
+        pool=f"{declaration.name}__retrain",
+    )
+    def champion(
+        context: dg.AssetExecutionContext,
+        repository: RepositoryResource,
+        registry: RegistryResource,
+        store: StoreResource,
+        ledger: LedgerResource,
+        mlflow: dg.ResourceParam[Any],
+    ) -> dg.MaterializeResult:
+        promotion = Promotion(
+            context,
+            declaration,
+            repository.get(),
+            registry,
+            store.get(),
+            ledger.get(),
+            Request.of(context.run),
+            mlflow.mlflow_run_id,
+        )
+        return promotion.decide()
+
+    return champion
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One decision about one challenger; done again, it ends the same."""
+
+    context: dg.AssetExecutionContext
+    declaration: Declaration
+    repository: Repository
+    registry: RegistryResource
+    store: Store
+    ledger: Ledger
+    request: Request
+    mlflow_run_id: str | None  # of this Dagster run; what it trains stands beneath it
+
+    def decide(self) -> dg.MaterializeResult:
+        """Promote or refuse, and report which."""
+        name = self.declaration.name
+        evaluated = known_facts(self.context, key(self.declaration, "evaluation"), "evaluation")
+        pinned = pinned_training_set(self.context, self.declaration)
+        if evaluated["training_set"] != pinned.checksum:
+            raise dg.Failure(
+                f"the evaluation is of another training set; materialize {name}/evaluation first",
+                allow_retries=False,
+            )
+        gates = self.read_gates(evaluated)
+        before = self.request.champion_before(self.ledger, name)
+        if not all(gate.passed for gate in gates):
+            return self.refuse(gates, before, pinned, evaluated)
+        tracking = self.registry.tracking(name)
+        refit = train_once(
+            self.context,
+            self.declaration,
+            self.repository,
+            tracking,
+            pinned,
+            pinned.windows,
+            stage="refit",
+            parent=self.mlflow_run_id,
+        )
+        agreed = self.compare_refit(refit, pinned, evaluated)
+        gates.append(
+            Gate(
+                name="refit_agrees",
+                passed=agreed.passed,
+                value=agreed.difference,
+                limit=agreed.limit,
+                sentence=agreed.sentence,
+            )
+        )
+        if not agreed.passed:
+            return self.refuse(gates, before, pinned, evaluated)
+        return self.promote(refit, gates, before, pinned)
+
+    def read_gates(self, evaluated: dict[str, Any]) -> list[Gate]:
+        """Read each gate's result for exactly this evaluation; trust no earlier one.
+
+        Raises:
+            dagster.Failure: a gate did not run for it, or could not be computed.
+
+        """
+        asset = key(self.declaration, "evaluation")
+        gates = []
+        for name in GATES:
+            history = self.context.instance.event_log_storage.get_asset_check_execution_history(
+                dg.AssetCheckKey(asset, name), limit=1
+            )
+            event = history[0].event if history else None
+            found = (
+                event.dagster_event.asset_check_evaluation_data
+                if event and event.dagster_event
+                else None
+            )
+            target = found.target_materialization_data if found else None
+            if (
+                found is None
+                or target is None
+                or target.storage_id != evaluated["storage_id"]
+                or found.metadata["challenger"].value != evaluated["challenger"]
+                or found.metadata["training_set"].value != evaluated["training_set"]
+            ):
+                raise dg.Failure(
+                    f"gate {name} has not judged this challenger on this data; run the job "
+                    f"{self.declaration.name}__retrain, or materialize "
+                    f"{asset.to_user_string()} with its checks, first",
+                    allow_retries=False,
+                )
+            gain, least = found.metadata["gain"].value, found.metadata["least_gain"].value
+            gates.append(
+                Gate(
+                    name=name,
+                    passed=found.passed,
+                    value=gain if isinstance(gain, float | int) else None,
+                    limit=least if isinstance(least, float | int) else None,
+                    sentence=found.description or "",
+                )
+            )
+        return gates
+
+    def compare_refit(self, refit: Trained, pinned: Pinned, evaluated: dict[str, Any]) -> Agreement:
+        """Check the refit, which no gate saw, against the challenger that one did.
+
+        On the newest window that landed, which neither learnt from.
+        """
+        tracking = self.registry.tracking(self.declaration.name)
+        other_seed = train_once(
+            self.context,
+            self.declaration,
+            self.repository,
+            tracking,
+            pinned,
+            pinned.training,
+            stage="other_seed",
+            parent=self.mlflow_run_id,
+            seed=self.declaration.training.seed + 1,
+        )
+        challenger = load_model(tracking, evaluated["challenger_run_id"])
+        rows = self.newest_rows(pinned)
+        return agreement(
+            refit.model.predict(rows),
+            challenger.predict(rows),
+            other_seed.model.predict(rows),
+            tolerance=self.declaration.gates.agreement,
+        )
+
+    def newest_rows(self, pinned: Pinned) -> pl.DataFrame:
+        """Return the features of the newest landed window that is not in the training set."""
+        landed = landed_windows(self.repository, self.declaration, pinned.data_commit)
+        for window in reversed(landed.batches):
+            path = self.declaration.path("features", window)
+            if window not in pinned.windows and any(
+                info.path == path for info in self.repository.objects(pinned.data_commit, path)
+            ):
+                return scan(self.repository, pinned.data_commit, path).collect()
+        return rows_of(self.repository, self.declaration, pinned, pinned.holdout)
+
+    def promote(
+        self, refit: Trained, gates: list[Gate], before: Entry | None, pinned: Pinned
+    ) -> dg.MaterializeResult:
+        """Register, pin, write the ledger, and let the alias follow: each step can be repeated."""
+        name = self.declaration.name
+        registry = self.registry.registry()
+        reference = self.reference(refit, pinned)
+        version = registry.register(
+            name, refit.run_id, refit.fingerprint, {"mlops.data_commit": pinned.data_commit}
+        )
+        branch = f"pinned-{name}-v{version}"
+        try:
+            # garbage collection follows branches: what a version learnt from must outlive main
+            self.repository.create_branch(branch, pinned.commit)
+        except RefExistsError:
+            self.context.log.info(f"{branch} holds this version's data already")
+        landed = landed_windows(self.repository, self.declaration, MAIN)
+        entry = self.ledger.append(
+            name,
+            Draft(
+                window=landed.newest or pinned.windows[-1],
+                event="promoted",
+                version=version,
+                cause=self.request.cause,
+                data_commit=pinned.commit,
+                mlflow_run_id=refit.run_id,
+                gates=tuple(gates),
+                reason=self.request.reason,
+                trigger=self.request.trigger,
+                fingerprint=refit.fingerprint,
+                reference=reference,
+                training_windows=pinned.windows,
+                features={f.name: f.kind for f in refit.model.encoding.features},
+            ),
+            expected_previous=before.version if before else None,
+        )
+        registry.set_champion(name, version)
+        sentence = f"version {version} promoted: {entry.reason}"
+        self.report(entry, promoted=True, reason=entry.reason)
+        shares = sorted(refit.model.importance().items(), key=lambda item: -item[1])
+        return self.result(
+            refit.model.checksum,
+            entry,
+            sentence,
+            extra={
+                "importance": plots.bars(
+                    [name for name, _ in shares],
+                    [share for _, share in shares],
+                    "share of the gain, on everything mature",
+                )
+            },
+        )
+
+    def refuse(
+        self, gates: list[Gate], before: Entry | None, pinned: Pinned, evaluated: dict[str, Any]
+    ) -> dg.MaterializeResult:
+        """Keep the champion, and write down why."""
+        failed = "; ".join(gate.sentence for gate in gates if not gate.passed)
+        landed = landed_windows(self.repository, self.declaration, MAIN)
+        entry = self.ledger.append(
+            self.declaration.name,
+            Draft(
+                window=landed.newest or pinned.windows[-1],
+                event="refused",
+                version=None,
+                cause=self.request.cause,
+                data_commit=pinned.commit,
+                mlflow_run_id=evaluated["challenger_run_id"],
+                gates=tuple(gates),
+                reason=failed,
+                trigger=self.request.trigger,
+                fingerprint=evaluated["challenger"],
+                training_windows=pinned.training,
+            ),
+            expected_previous=before.version if before else None,
+        )
+        self.report(entry, promoted=False, reason=failed)
+        kept = f"version {before.version} stays" if before else "there is still no champion"
+        checksum = "none"
+        if before and before.mlflow_run_id:
+            tracking = self.registry.tracking(self.declaration.name)
+            checksum = load_model(tracking, before.mlflow_run_id).checksum
+        return self.result(checksum, entry, f"challenger refused, {kept}: {failed}", extra={})
+
+    def reference(self, refit: Trained, pinned: Pinned) -> str:
+        """Profile what the new champion was trained on, window by window; return the blob's id."""
+        from mlops_assets.profiles.profile import profile
+
+        names = list(refit.model.features)
+        rows = rows_of(self.repository, self.declaration, pinned, pinned.windows)
+        scored = rows.with_columns(refit.model.predict(rows).alias("score"))
+        profiles = {
+            str(window): profile(part.select(*names, "score"))
+            for (window,), part in sorted(scored.group_by("window", maintain_order=True))
+        }
+        policy = drift_policy(self.declaration)
+        built = Reference.build(profiles, refit.model.importance(), policy)
+        return self.store.add_blob(built.to_bytes())
+
+    def report(self, entry: Entry, *, promoted: bool, reason: str) -> None:
+        """Answer the decision in the store."""
+        self.store.add(
+            "outcomes",
+            {
+                "model": self.declaration.name,
+                "cause": entry.cause,
+                "window": entry.window,
+                "promoted": promoted,
+                "version": entry.version,
+                "reason": reason,
+                "run_id": self.context.run_id,
+            },
+        )
+
+    def result(
+        self, checksum: str, entry: Entry, sentence: str, extra: dict[str, Any]
+    ) -> dg.MaterializeResult:
+        """Report the decision in the UI."""
+        rows = [
+            dg.TableRecord(
+                {
+                    "gate": gate.name,
+                    "passed": str(gate.passed),
+                    "value": "" if gate.value is None else f"{gate.value:.5f}",
+                    "limit": "" if gate.limit is None else f"{gate.limit:.5f}",
+                    "what": gate.sentence,
+                }
+            )
+            for gate in entry.gates
+        ]
+        return dg.MaterializeResult(
+            metadata={
+                "decision": entry.event,
+                "summary": sentence,
+                "gates": dg.MetadataValue.table(rows),
+                "version": entry.version if entry.version is not None else "none",
+                "previous": entry.previous if entry.previous is not None else "none",
+                "trigger": entry.trigger,
+                "reason": entry.reason,
+                "ledger_entry": entry.number,
+                "mlflow_run_id": entry.mlflow_run_id or "none",
+                "commit": entry.data_commit or "none",
+                "training_windows": list(entry.training_windows),
+                **extra,
+            },
+            data_version=dg.DataVersion(checksum),
+        )
+
+
+def drift_policy(declaration: Declaration) -> DriftPolicy:
+    """Return the declared drift policy."""
+    return DriftPolicy(
+        false_alarms_per_year=declaration.drift.false_alarms_per_year,
+        leave_out=tuple(declaration.drift.leave_out),
+    )

@@ -1,0 +1,163 @@
+"""What every stage does alike: read its inputs by commit, write one object as one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.declaration import Declaration
+from mlops_assets.errors import ObjectNotFoundError
+from mlops_assets.versions import Repository
+
+MAIN = "main"
+
+
+@dataclass(frozen=True)
+class Written:
+    """An object as it was committed."""
+
+    commit: str
+    path: str
+    checksum: str
+    size: int
+
+
+def key(declaration: Declaration, stage: str) -> dg.AssetKey:
+    """Return the asset key `<model>/<stage>`."""
+    return dg.AssetKey([declaration.name, stage])
+
+
+def partitions(declaration: Declaration) -> dg.TimeWindowPartitionsDefinition:
+    """Return the declared windows as Dagster's partitions."""
+    windows = declaration.windows
+    cron = {"hour": "0 * * * *", "day": "0 0 * * *", "week": "0 0 * * 1", "month": "0 0 1 * *"}
+    first = windows.begins(windows.start).strftime(windows.format)
+    end = windows.end
+    if end is not None and windows.every == "hour":
+        end = f"{end}T00"
+    return dg.TimeWindowPartitionsDefinition(
+        start=first,
+        end=end,
+        fmt=windows.format,
+        cron_schedule=cron[windows.every],
+        timezone=windows.timezone,
+    )
+
+
+def latest(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
+    asset: dg.AssetKey,
+    window: str | None = None,
+) -> dg.EventLogRecord | None:
+    """Return the newest materialization of an asset (of one of its windows), if there is one."""
+    records = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[window] if window else None),
+        limit=1,
+    ).records
+    return records[0] if records else None
+
+
+def facts(record: dg.EventLogRecord) -> dict[str, Any]:
+    """Return the plain values of a materialization's metadata."""
+    materialization = record.asset_materialization
+    assert materialization is not None, "fetch_materializations returns nothing else"
+    return {name: value.value for name, value in materialization.metadata.items()}
+
+
+def read_commit(
+    context: dg.AssetExecutionContext, repository: Repository, asset: dg.AssetKey, window: str
+) -> str:
+    """Return the commit from which `asset`'s window is to be read.
+
+    It is the one that the newest materialization names. On an instance that never saw one (a
+    fresh `dagster asset materialize`), main is resolved, once.
+    """
+    record = latest(context, asset, window)
+    commit = facts(record).get("commit") if record else None
+    return str(commit) if commit else repository.resolve(MAIN)
+
+
+def scan(repository: Repository, commit: str, path: str) -> pl.LazyFrame:
+    """Open a Parquet object of a commit lazily, in place.
+
+    Raises:
+        ObjectNotFoundError: the commit has no such object.
+
+    """
+    location = repository.location(commit, path)
+    return pl.scan_parquet(location.uri, storage_options=dict(location.storage_options) or None)
+
+
+def write(
+    context: dg.AssetExecutionContext,
+    repository: Repository,
+    declaration: Declaration,
+    stage: str,
+    frame: pl.LazyFrame,
+    *,
+    window: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Written:
+    """Stream a frame into the stage's object on main, as one commit; the same content, none."""
+    path = declaration.path(stage, window)
+
+    def sink(target: Any) -> None:
+        # one thread's worth of order: equal rows give equal bytes, and so one data version
+        frame.sink_parquet(target, compression="zstd", row_group_size=262_144, maintain_order=True)
+
+    return commit_file(
+        repository,
+        path,
+        sink,
+        f"{declaration.name}: {stage}" + (f" of {window}" if window else ""),
+        {
+            "mlops.model": declaration.name,
+            "mlops.stage": stage,
+            **({"mlops.window": window} if window else {}),
+            "dagster.run": context.run_id,
+            **(metadata or {}),
+        },
+    )
+
+
+def commit_file(
+    repository: Repository,
+    path: str,
+    sink: Callable[[Any], None],
+    message: str,
+    metadata: Mapping[str, str],
+) -> Written:
+    """Write one object by `sink(local file)` and commit it to main."""
+    with (
+        repository.transaction(MAIN, message, metadata, allow_unchanged=True) as transaction,
+        transaction.file(path) as target,
+    ):
+        sink(target)
+    info = repository.stat(transaction.commit_id, path)
+    return Written(transaction.commit_id, path, info.checksum, info.size)
+
+
+def exists(repository: Repository, commit: str, path: str) -> bool:
+    """Say whether the commit has an object at that path."""
+    try:
+        repository.stat(commit, path)
+    except ObjectNotFoundError:
+        return False
+    return True
+
+
+def described(written: Written, rows: int, schema: Mapping[str, pl.DataType]) -> dict[str, Any]:
+    """Return the metadata that every stage with an object shows."""
+    columns = [dg.TableColumn(name, str(dtype)) for name, dtype in schema.items()]
+    return {
+        "dagster/row_count": rows,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "dagster/uri": f"{written.path}@{written.commit[:12]}",
+        "commit": written.commit,
+        "checksum": written.checksum,
+        "size": dg.MetadataValue.int(written.size),
+    }

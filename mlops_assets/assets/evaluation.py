@@ -1,0 +1,198 @@
+"""Challenger against champion and baseline, on windows that neither of them saw."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets import plots
+from mlops_assets.assets.commits import key
+from mlops_assets.assets.model import known_facts, load_model, pinned_training_set, rows_of
+from mlops_assets.assets.request import Request
+from mlops_assets.assets.training_set import TARGET
+from mlops_assets.declaration import Declaration
+from mlops_assets.learning.comparison import Comparison, baseline, compare
+from mlops_assets.learning.training import FittedModel
+from mlops_assets.registry.ledger import Entry
+from mlops_assets.resources import LedgerResource, RegistryResource, RepositoryResource
+
+OPPONENTS = ("baseline", "champion")
+GATES = tuple(f"better_than_{opponent}" for opponent in OPPONENTS)
+
+
+def build(declaration: Declaration) -> dg.AssetsDefinition:
+    """Return the asset of the evaluation."""
+
+    @dg.asset(
+        key=key(declaration, "evaluation"),
+        deps=[key(declaration, "model"), key(declaration, "training_set")],
+        group_name=declaration.name,
+        owners=declaration.owners,
+        description="Challenger against champion and baseline on the newest mature windows, which "
+        "neither saw.",
+        kinds={"polars"},
+        code_version=declaration.digest("gates"),
+        pool=f"{declaration.name}__retrain",
+    )
+    def evaluation(
+        context: dg.AssetExecutionContext,
+        repository: RepositoryResource,
+        registry: RegistryResource,
+        ledger: LedgerResource,
+    ) -> dg.MaterializeResult:
+        pinned = pinned_training_set(context, declaration)
+        challenger = known_facts(context, key(declaration, "model"), "challenger")
+        if challenger["training_set"] != pinned.checksum:
+            raise dg.Failure(
+                "the challenger was trained on another training set than the newest; "
+                f"materialize {declaration.name}/model first",
+                allow_retries=False,
+            )
+        champion = Request.of(context.run).champion_before(ledger.get(), declaration.name)
+        if champion and (seen := set(champion.training_windows) & set(pinned.holdout)):
+            raise dg.Failure(
+                f"champion version {champion.version} was trained on {sorted(seen)}, which are "
+                "held out: comparing there would flatter it. Wait until "
+                f"{len(pinned.holdout)} windows that it never saw have mature labels.",
+                allow_retries=False,
+            )
+        tracking = registry.tracking(declaration.name)
+        versions = repository.get()
+        held_out = rows_of(versions, declaration, pinned, pinned.holdout)
+        learnt = rows_of(versions, declaration, pinned, pinned.training)
+        base_rate = float(learnt[TARGET].cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]
+        model = load_model(tracking, challenger["mlflow_run_id"])
+        opponents: dict[str, FittedModel | float] = {"baseline": base_rate}
+        if champion and champion.mlflow_run_id:
+            opponents["champion"] = load_model(tracking, champion.mlflow_run_id)
+        comparisons = {
+            name: against(declaration, held_out, model, opponent, name)
+            for name, opponent in opponents.items()
+        }
+        return dg.MaterializeResult(
+            metadata={
+                **pictures(comparisons, champion),
+                "summary": " ".join(one.sentence for one in comparisons.values()),
+                "comparisons": {name: as_json(one) for name, one in comparisons.items()},
+                "challenger": challenger["fingerprint"],
+                "challenger_run_id": challenger["mlflow_run_id"],
+                "champion": champion.version if champion else "none yet",
+                "holdout": list(pinned.holdout),
+                "commit": pinned.commit,
+                "data_commit": pinned.data_commit,
+                "training_set": pinned.checksum,
+            },
+            data_version=dg.DataVersion(
+                f"{challenger['fingerprint'][:16]}-{champion.version if champion else 0}"
+            ),
+        )
+
+    return evaluation
+
+
+def gates(declaration: Declaration) -> list[dg.AssetChecksDefinition]:
+    """Return the gates: blocking, yet a refusal is a normal outcome and no failed run (WARN)."""
+    return [
+        _gate(declaration, opponent, name) for opponent, name in zip(OPPONENTS, GATES, strict=True)
+    ]
+
+
+def _gate(declaration: Declaration, opponent: str, name: str) -> dg.AssetChecksDefinition:
+    asset = key(declaration, "evaluation")
+
+    @dg.asset_check(
+        asset=asset,
+        name=name,
+        blocking=True,
+        description=f"The challenger's {declaration.gates.metric} on the held-out windows against "
+        f"the {opponent}'s. A refused challenger is a normal outcome.",
+    )
+    def gate(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        known = known_facts(context, asset, "evaluation")
+        comparison = known["comparisons"].get(opponent)
+        if comparison is None:  # the first training has no champion to beat
+            comparison = {
+                "passed": True,
+                "gain": None,
+                "min_gain": None,
+                "sentence": "no champion yet",
+            }
+        return dg.AssetCheckResult(
+            passed=bool(comparison["passed"]),
+            severity=dg.AssetCheckSeverity.WARN,
+            description=comparison["sentence"],
+            metadata={
+                "gain": comparison["gain"] if comparison["gain"] is not None else "none",
+                "least_gain": comparison["min_gain"]
+                if comparison["min_gain"] is not None
+                else "none",
+                "challenger": known["challenger"],
+                "training_set": known["training_set"],
+                "windows": comparison.get("windows", []),
+            },
+        )
+
+    return gate
+
+
+def against(
+    declaration: Declaration,
+    held_out: pl.DataFrame,
+    challenger: FittedModel,
+    opponent: FittedModel | float,
+    name: str,
+) -> Comparison:
+    """Compare two models window by window on the same rows."""
+    windows = {}
+    for (window,), rows in sorted(held_out.group_by("window")):
+        theirs = (
+            baseline(opponent, rows.height)
+            if isinstance(opponent, float)
+            else opponent.predict(rows)
+        )
+        windows[str(window)] = (rows[TARGET], challenger.predict(rows), theirs)
+    limits = declaration.gates
+    least = limits.min_gain_over_baseline if name == "baseline" else limits.min_gain
+    return compare(limits.metric, windows, least, opponent=name)
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain values, for metadata."""
+    return {
+        "metric": comparison.metric,
+        "passed": comparison.passed,
+        "gain": comparison.gain,
+        "min_gain": comparison.min_gain,
+        "sentence": comparison.sentence,
+        "windows": [
+            {
+                "window": one.window,
+                "rows": one.rows,
+                "challenger": one.challenger,
+                "opponent": one.opponent,
+                "gain": one.gain,
+            }
+            for one in comparison.windows
+        ],
+    }
+
+
+def pictures(
+    comparisons: Mapping[str, Comparison], champion: Entry | None
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """Draw challenger and strongest opponent side by side, where both are defined."""
+    name = "champion" if "champion" in comparisons else "baseline"
+    windows = [w for w in comparisons[name].windows if w.gain is not None]
+    if not windows:
+        return {}
+    opponent = f"champion v{champion.version}" if champion and name == "champion" else name
+    return {
+        "comparison": plots.pairs(
+            [one.window for one in windows],
+            [float(one.challenger or 0.0) for one in windows],
+            [float(one.opponent or 0.0) for one in windows],
+            ("challenger", opponent),
+            f"{comparisons[name].metric} on held-out windows",
+        )
+    }

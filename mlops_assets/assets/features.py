@@ -1,0 +1,69 @@
+"""The declared Polars expressions on one window's batch."""
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets.commits import described, key, partitions, read_commit, scan, write
+from mlops_assets.declaration import Declaration, load
+from mlops_assets.features.expressions import code_version, compute, kinds, mismatches
+from mlops_assets.resources import LedgerResource, RepositoryResource
+
+
+def build(declaration: Declaration) -> dg.AssetsDefinition:
+    """Return the asset of features, with the check against what the champion learnt."""
+    expressions = load(declaration.features)
+    asset = key(declaration, "features")
+    check = "matches_reference"
+
+    @dg.asset(
+        key=asset,
+        deps=[key(declaration, "batches")],
+        partitions_def=partitions(declaration),
+        group_name=declaration.name,
+        owners=declaration.owners,
+        description="The declared expressions on one window's batch; the same on one row online.",
+        kinds={"polars", "parquet"},
+        code_version=code_version(expressions),
+        check_specs=[
+            dg.AssetCheckSpec(
+                check,
+                asset=asset,
+                blocking=True,
+                description="The features are those that the champion learnt from.",
+            )
+        ],
+    )
+    def features(
+        context: dg.AssetExecutionContext, repository: RepositoryResource, ledger: LedgerResource
+    ) -> dg.MaterializeResult:
+        window = context.partition_key
+        versions = repository.get()
+        commit = read_commit(context, versions, key(declaration, "batches"), window)
+        batch = scan(versions, commit, declaration.path("batches", window))
+        frame = compute(batch, expressions, key=declaration.batches.key)
+        written = write(context, versions, declaration, "features", frame, window=window)
+        result = scan(versions, written.commit, written.path)
+        schema = result.collect_schema()
+        rows = int(result.select(pl.len()).collect().item())
+        entry = ledger.get().in_force(declaration.name, window)
+        reference = dict(entry.features) if entry else {}
+        problems = mismatches(kinds(schema, list(expressions)), reference)
+        return dg.MaterializeResult(
+            metadata=described(written, rows, schema),
+            data_version=dg.DataVersion(written.checksum),
+            check_results=[
+                dg.AssetCheckResult(
+                    asset_key=asset,
+                    check_name=check,
+                    passed=not problems,
+                    description="; ".join(problems)
+                    or (
+                        f"{len(reference)} features as version {entry.version} learnt them"
+                        if entry
+                        else "no champion yet"
+                    ),
+                )
+            ],
+        )
+
+    return features

@@ -1,0 +1,221 @@
+"""The challenger: LightGBM on the training set without its holdout, tracked in MLflow."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets import plots
+from mlops_assets.assets.commits import facts, key, latest, scan
+from mlops_assets.assets.training_set import TARGET
+from mlops_assets.declaration import Declaration, load
+from mlops_assets.features.expressions import code_version
+from mlops_assets.learning.fingerprint import fingerprint
+from mlops_assets.learning.training import FittedModel, train
+from mlops_assets.registry.tracking import Tracking
+from mlops_assets.resources import RegistryResource, RepositoryResource
+from mlops_assets.versions import Repository
+
+LEARNING_VERSION = "1"  # raise it when learning/ would train another model from the same inputs
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """The training set that a chain of steps works on: which object of which commit."""
+
+    commit: str
+    data_commit: str
+    checksum: str
+    windows: tuple[str, ...]
+    holdout: tuple[str, ...]
+
+    @property
+    def training(self) -> tuple[str, ...]:
+        """The windows that a challenger learns from."""
+        return tuple(window for window in self.windows if window not in self.holdout)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model and the MLflow run that made it, now or earlier."""
+
+    model: FittedModel
+    run_id: str
+    fingerprint: str
+    reused: bool
+
+
+def build(declaration: Declaration) -> dg.AssetsDefinition:
+    """Return the asset of the challenger."""
+
+    @dg.asset(
+        key=key(declaration, "model"),
+        deps=[key(declaration, "training_set")],
+        group_name=declaration.name,
+        owners=declaration.owners,
+        description="The challenger, trained on all but the holdout. The same data, code, "
+        "parameters and seed are not trained twice.",
+        kinds={"lightgbm", "mlflow"},
+        code_version=trained_code(declaration),
+        pool=f"{declaration.name}__retrain",
+    )
+    def model(
+        context: dg.AssetExecutionContext,
+        repository: RepositoryResource,
+        registry: RegistryResource,
+        mlflow: dg.ResourceParam[Any],
+    ) -> dg.MaterializeResult:
+        pinned = pinned_training_set(context, declaration)
+        trained = train_once(
+            context,
+            declaration,
+            repository.get(),
+            registry.tracking(declaration.name),
+            pinned,
+            pinned.training,
+            stage="challenger",
+            parent=mlflow.mlflow_run_id,
+        )
+        importance = trained.model.importance()
+        shown = sorted(importance.items(), key=lambda item: -item[1])
+        return dg.MaterializeResult(
+            metadata={
+                "importance": plots.bars(
+                    [name for name, _ in shown], [share for _, share in shown], "share of the gain"
+                ),
+                "fingerprint": trained.fingerprint,
+                "reused": trained.reused,
+                "mlflow_run_id": trained.run_id,
+                "training_windows": list(pinned.training),
+                "holdout": list(pinned.holdout),
+                "commit": pinned.commit,
+                "data_commit": pinned.data_commit,
+                "training_set": pinned.checksum,
+                "rounds": declaration.training.rounds,
+            },
+            data_version=dg.DataVersion(trained.model.checksum),
+        )
+
+    return model
+
+
+def trained_code(declaration: Declaration) -> str:
+    """Return the version of everything but the data that a trained model depends on."""
+    features = code_version(load(declaration.features))
+    return f"{LEARNING_VERSION}-{features}-{declaration.digest('training', 'labels')}"
+
+
+def pinned_training_set(context: dg.AssetExecutionContext, declaration: Declaration) -> Pinned:
+    """Return the newest training set.
+
+    Raises:
+        dagster.Failure: there is none yet.
+
+    """
+    record = latest(context, key(declaration, "training_set"))
+    if record is None:
+        raise dg.Failure(
+            f"there is no training set yet; materialize {declaration.name}/training_set first",
+            allow_retries=False,
+        )
+    known = facts(record)
+    return Pinned(
+        commit=known["commit"],
+        data_commit=known["data_commit"],
+        checksum=known["checksum"],
+        windows=tuple(known["windows"]),
+        holdout=tuple(known["holdout"]),
+    )
+
+
+def rows_of(
+    repository: Repository, declaration: Declaration, pinned: Pinned, windows: Sequence[str]
+) -> pl.DataFrame:
+    """Read the training set's rows of some windows; LightGBM wants them in memory."""
+    path = declaration.path("training_set")
+    frame = scan(repository, pinned.commit, path).filter(pl.col("window").is_in(list(windows)))
+    return frame.collect(engine="streaming")
+
+
+def train_once(
+    context: dg.AssetExecutionContext,
+    declaration: Declaration,
+    repository: Repository,
+    tracking: Tracking,
+    pinned: Pinned,
+    windows: Sequence[str],
+    *,
+    stage: str,
+    parent: str | None,
+    seed: int | None = None,
+) -> Trained:
+    """Train on some windows of the training set, or return what the same inputs gave before."""
+    training = declaration.training
+    seed = training.seed if seed is None else seed
+    names = list(load(declaration.features))
+    code = trained_code(declaration)
+    mark = fingerprint(
+        pinned.checksum,
+        code,
+        training.parameters,
+        rounds=training.rounds,
+        seed=seed,
+        features=names,
+        windows=list(windows),
+    )
+    known = tracking.find(mark, stage)
+    if known is not None:
+        context.log.info(f"{stage}: the same inputs were trained in MLflow run {known.id}")
+        return Trained(load_model(tracking, known.id), known.id, mark, reused=True)
+    model = train(
+        rows_of(repository, declaration, pinned, windows),
+        features=names,
+        target=TARGET,
+        parameters=training.parameters,
+        rounds=training.rounds,
+        seed=seed,
+    )
+    tags = {
+        "dagster_run": context.run_id,
+        "mlflow.parentRunId": parent or "",
+        "mlops.data_commit": pinned.data_commit,
+        "mlops.training_set": pinned.checksum,
+    }
+    name = f"{stage} to {windows[-1]}"
+    with tracking.run(mark, stage, name, {k: v for k, v in tags.items() if v}) as run:
+        run.log_params(
+            {
+                **training.parameters,
+                "rounds": training.rounds,
+                "seed": seed,
+                "windows": f"{windows[0]} to {windows[-1]} ({len(windows)})",
+            }
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            model.save(Path(folder))
+            run.log_model(Path(folder))
+    run_id = run.id
+    return Trained(model, run_id, mark, reused=False)
+
+
+def load_model(tracking: Tracking, run_id: str) -> FittedModel:
+    """Load the model that an MLflow run logged."""
+    with tempfile.TemporaryDirectory() as folder:
+        return FittedModel.load(tracking.download(run_id, "model", Path(folder)))
+
+
+def known_facts(context: Any, asset: dg.AssetKey, what: str) -> dict[str, Any]:
+    """Return the metadata of the newest materialization of an asset without partitions.
+
+    Raises:
+        dagster.Failure: there is none.
+
+    """
+    record = latest(context, asset)
+    if record is None:
+        raise dg.Failure(f"there is no {what} yet; materialize {asset.to_user_string()} first")
+    return {**facts(record), "storage_id": record.storage_id}

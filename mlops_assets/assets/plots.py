@@ -1,0 +1,120 @@
+"""Small pictures for the metadata of an asset: a PNG inside Markdown, as Dagster's UI shows it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, ORANGE, GREY, RED = "#2f6fb0", "#d98324", "#b8bfc7", "#b83232"
+
+
+def bars(
+    names: Sequence[str], values: Sequence[float], title: str, *, color: str = BLUE
+) -> dg.MarkdownMetadataValue:
+    """Draw one horizontal bar for each name, the first at the top."""
+    axes = _axes(height=0.24 * len(names) + 0.9)
+    axes.barh(range(len(names)), values, color=color)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_title(title, loc="left")
+    return _picture(axes, title)
+
+
+def ranges(
+    names: Sequence[str],
+    values: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    title: str,
+) -> dg.MarkdownMetadataValue:
+    """Draw for each name its value as a dot over the range that is usual for it."""
+    axes = _axes(height=0.26 * len(names) + 1.1)
+    places = range(len(names))
+    axes.barh(
+        places,
+        [b - a for a, b in zip(low, high, strict=True)],
+        left=low,
+        color=GREY,
+        height=0.55,
+        label="the reference's own windows",
+    )
+    outside = [RED if value > top else BLUE for value, top in zip(values, high, strict=True)]
+    axes.scatter(values, places, color=outside, zorder=3, s=26, label="this window")
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.set_title(title, loc="left")
+    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    return _picture(axes, title)
+
+
+def history(
+    windows: Sequence[str],
+    values: Sequence[float],
+    title: str,
+    *,
+    limits: Sequence[float | None] | None = None,
+    marked: Sequence[str] = (),
+    mark: str = "",
+    limit: str = "limit",
+) -> dg.MarkdownMetadataValue:
+    """Draw a figure over the windows, with its limit and vertical marks where something happened."""
+    axes = _axes(height=2.6)
+    places = list(range(len(windows)))
+    axes.plot(places, values, color=BLUE, marker="o", markersize=3, linewidth=1.2)
+    if limits is not None:
+        drawn = [float("nan") if value is None else value for value in limits]
+        axes.step(places, drawn, where="mid", color=RED, linewidth=1, label=limit)
+    for number, window in enumerate(window for window in marked if window in windows):
+        place = list(windows).index(window)
+        axes.axvline(place, color=ORANGE, linewidth=1, label=mark if number == 0 else None)
+    step = max(1, len(windows) // 8)
+    axes.set_xticks(places[::step], [window[5:] for window in windows[::step]])
+    axes.set_title(title, loc="left")
+    if limits is not None or marked:
+        axes.legend(frameon=False, fontsize=8)
+    return _picture(axes, title)
+
+
+def pairs(
+    names: Sequence[str],
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    labels: tuple[str, str],
+    title: str,
+) -> dg.MarkdownMetadataValue:
+    """Draw two bars for each name, side by side."""
+    axes = _axes(height=2.6)
+    places = range(len(names))
+    axes.bar([p - 0.2 for p in places], ours, width=0.38, color=BLUE, label=labels[0])
+    axes.bar([p + 0.2 for p in places], theirs, width=0.38, color=GREY, label=labels[1])
+    values = [*ours, *theirs]
+    spread = max(values) - min(values) or 0.01
+    axes.set_ylim(min(values) - spread, max(values) + spread / 2)
+    axes.set_xticks(places, names)
+    axes.set_title(title, loc="left")
+    axes.legend(frameon=False, fontsize=8)
+    return _picture(axes, title)
+
+
+def _axes(height: float) -> Axes:
+    from matplotlib.figure import Figure
+
+    axes = Figure(figsize=(7, height), dpi=80, layout="constrained").subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    return axes
+
+
+def _picture(axes: Any, title: str) -> dg.MarkdownMetadataValue:
+    axes.title.set_fontsize(10)
+    buffer = io.BytesIO()
+    axes.figure.savefig(buffer, format="png")
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{picture})")

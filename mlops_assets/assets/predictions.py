@@ -1,0 +1,89 @@
+"""Each window scored by the champion in force when it landed."""
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets import plots
+from mlops_assets.assets.commits import described, key, partitions, read_commit, scan, write
+from mlops_assets.assets.model import load_model
+from mlops_assets.declaration import Declaration
+from mlops_assets.resources import LedgerResource, RegistryResource, RepositoryResource
+
+SCORE = "score"
+
+
+def build(declaration: Declaration) -> dg.AssetsDefinition:
+    """Return the asset of predictions.
+
+    Which version scores a window is asked of the ledger, so a promotion never makes the past stale.
+    """
+
+    @dg.asset(
+        key=key(declaration, "predictions"),
+        deps=[key(declaration, "features")],
+        partitions_def=partitions(declaration),
+        group_name=declaration.name,
+        owners=declaration.owners,
+        description="One window scored by the champion in force when it landed.",
+        kinds={"lightgbm", "parquet"},
+        code_version="1",
+    )
+    def predictions(
+        context: dg.AssetExecutionContext,
+        repository: RepositoryResource,
+        registry: RegistryResource,
+        ledger: LedgerResource,
+    ) -> dg.MaterializeResult:
+        window = context.partition_key
+        entry = ledger.get().in_force(declaration.name, window)
+        if entry is None or entry.mlflow_run_id is None:
+            return dg.MaterializeResult(
+                metadata={
+                    "summary": "no champion was in force when this window landed: no predictions",
+                    "dagster/row_count": 0,
+                },
+                data_version=dg.DataVersion("none"),
+            )
+        versions = repository.get()
+        commit = read_commit(context, versions, key(declaration, "features"), window)
+        features = scan(versions, commit, declaration.path("features", window)).collect()
+        model = load_model(registry.tracking(declaration.name), entry.mlflow_run_id)
+        keys = declaration.batches.key
+        name = f"{declaration.name}:v{entry.version}"
+        scored = features.select(
+            # says by which version, so that one prediction can be followed back by itself
+            pl.concat_str(pl.lit(name), *keys, separator=":").alias("prediction_id"),
+            *keys,
+            model.predict(features).alias(SCORE),
+            pl.lit(entry.version, dtype=pl.Int64).alias("version"),
+        )
+        written = write(
+            context,
+            versions,
+            declaration,
+            "predictions",
+            scored.lazy(),
+            window=window,
+            metadata={
+                "mlops.version": str(entry.version),
+                "mlops.mlflow_run_id": entry.mlflow_run_id,
+                "mlops.features_commit": commit,
+            },
+        )
+        buckets = scored[SCORE].hist(bins=[step / 20 for step in range(21)])
+        return dg.MaterializeResult(
+            metadata={
+                **described(written, scored.height, scored.schema),
+                "scores": plots.bars(
+                    [f"{step / 20:.2f}" for step in range(20)],
+                    buckets["count"].to_list(),
+                    f"rows by score, version {entry.version}",
+                ),
+                "version": entry.version,
+                "mlflow_run_id": entry.mlflow_run_id,
+                "mean_score": float(scored[SCORE].mean() or 0.0),  # type: ignore[arg-type]
+            },
+            data_version=dg.DataVersion(written.checksum),
+        )
+
+    return predictions

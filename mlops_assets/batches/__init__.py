@@ -1,0 +1,1 @@
+"""Sources of a batch, its schema and quality, and how it lands in the repository."""

@@ -1,0 +1,305 @@
+"""Write, audit, publish: a file lands on a branch of its own, is checked, and only then merged.
+
+The branch `landing-<model>-<kind>-<window>-<checksum>` holds the file at the very path that it
+will have on main. A refused one stays there with its report until a mended file is published for
+the same window; then a tag keeps it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from mlops_assets.batches.checks import Report, check
+from mlops_assets.batches.reading import read, window_of
+from mlops_assets.declaration import Declaration, load
+from mlops_assets.errors import (
+    BatchRefusedError,
+    NothingToCommitError,
+    ObjectNotFoundError,
+    RefExistsError,
+    RefNotFoundError,
+)
+
+if TYPE_CHECKING:
+    import dataframely as dy
+    import polars as pl
+
+    from mlops_assets.versions import Repository
+
+Kind = Literal["batches", "labels"]
+KINDS: tuple[Kind, ...] = ("batches", "labels")
+MAIN = "main"
+
+
+@dataclass(frozen=True)
+class Landing:
+    """A file that landed on a branch and is not on main."""
+
+    branch: str
+    kind: Kind
+    window: str
+    version: str  # checksum of the file
+    commit: str
+    refused: bool
+    problems: tuple[str, ...] = ()
+
+
+def contract_of(declaration: Declaration, kind: Kind) -> type[dy.Schema]:
+    """Return the dataframely schema that the declaration names for this kind."""
+    part = declaration.batches if kind == "batches" else declaration.labels
+    return cast("type[dy.Schema]", load(part.contract))
+
+
+def audit(declaration: Declaration, kind: Kind, window: str, frame: pl.LazyFrame) -> Report:
+    """Check one window's rows as the declaration asks."""
+    rules = declaration.batches
+    batch = kind == "batches"
+    return check(
+        frame,
+        contract_of(declaration, kind),
+        window=window,
+        windows=declaration.windows,
+        time=rules.time,
+        key=rules.key,
+        min_rows=rules.min_rows if batch else 1,
+        # labels may be unknown: how many is a fact of the world, not a fault of the file
+        max_null_share=rules.max_null_share if batch else 1.0,
+        null_shares=rules.null_shares if batch else None,
+    )
+
+
+def kind_of(declaration: Declaration, frame: pl.LazyFrame) -> Kind:
+    """Tell labels from a batch by whose columns the file has more of."""
+    there = set(frame.collect_schema().names())
+    missing = {kind: len(set(contract_of(declaration, kind).columns()) - there) for kind in KINDS}
+    return "labels" if missing["labels"] < missing["batches"] else "batches"
+
+
+def land(
+    repository: Repository,
+    declaration: Declaration,
+    file: Path,
+    *,
+    kind: Kind | None = None,
+    window: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Landing | None:
+    """Put a file on a landing branch. None: main holds exactly this already.
+
+    Landing the same file twice is the same landing.
+
+    Raises:
+        BatchRefusedError: it can't be read, or no window can be told.
+        UnknownNameError: it is of a window that is not declared.
+
+    """
+    frame = read(file, contract_of(declaration, kind or "batches"))
+    kind = kind or kind_of(declaration, frame)
+    if file.suffix != ".parquet":
+        frame = read(file, contract_of(declaration, kind))
+    window = window or window_of(file, frame, declaration.windows, declaration.batches.time)
+    declaration.windows.begins(window)
+    path = declaration.path(kind, window)
+    content = file if file.suffix == ".parquet" else _parquet(frame)
+    version = _checksum(content)
+    if _on_main(repository, path) == version:
+        return None
+    branch = f"landing-{declaration.name}-{kind}-{window}-{version[:12]}"
+    for landing in landings(repository, declaration.name):
+        if landing.branch == branch:
+            return landing
+    # there already: made by one that was killed before its commit
+    with suppress(RefExistsError):
+        repository.create_branch(branch, MAIN)
+    details = {
+        **(metadata or {}),
+        "mlops.kind": kind,
+        "mlops.window": window,
+        "mlops.model": declaration.name,
+        "mlops.version": version,
+        "mlops.landing": "landed",
+    }
+    try:
+        with repository.transaction(
+            branch, f"{declaration.name}: {kind} of {window} landed", details
+        ) as transaction:
+            transaction.put(path, content)
+    except NothingToCommitError:
+        # main has moved to exactly this content since we looked
+        repository.delete_branch(branch)
+        return None
+    return Landing(branch, kind, window, version, transaction.commit_id, refused=False)
+
+
+def landings(repository: Repository, model: str) -> list[Landing]:
+    """Return what landed and is not on main, the newest of a window last."""
+    found = []
+    for name, head in repository.branches(f"landing-{model}-"):
+        commit = repository.commit(head)
+        details = commit.metadata
+        if details.get("mlops.model") != model or "mlops.landing" not in details:
+            continue  # a branch whose file never arrived
+        refused = details["mlops.landing"] == "refused"
+        landing = Landing(
+            branch=name,
+            kind=cast("Kind", details["mlops.kind"]),
+            window=details["mlops.window"],
+            version=details["mlops.version"],
+            commit=head,
+            refused=refused,
+            problems=tuple(json.loads(details.get("mlops.problems", "[]"))),
+        )
+        found.append((landing.window, landing.kind, commit.created_at, landing))
+    return [landing for *_, landing in sorted(found, key=lambda entry: entry[:3])]
+
+
+def newest(
+    repository: Repository, declaration: Declaration, kind: Kind, window: str
+) -> Landing | None:
+    """Return the newest landing for a window that was not refused, if there is one."""
+    waiting = [
+        landing
+        for landing in landings(repository, declaration.name)
+        if (landing.kind, landing.window) == (kind, window) and not landing.refused
+    ]
+    return waiting[-1] if waiting else None
+
+
+def landed_versions(repository: Repository, declaration: Declaration, kind: Kind) -> dict[str, str]:
+    """Return window -> checksum of what lies there: on a landing branch, else on main."""
+    prefix = f"{declaration.name}/{kind}/"
+    versions = {
+        info.path.removeprefix(prefix).removesuffix(".parquet"): info.checksum
+        for info in repository.objects(MAIN, prefix)
+    }
+    for landing in landings(repository, declaration.name):
+        if landing.kind == kind and not landing.refused:
+            versions[landing.window] = landing.version
+    return {window: versions[window] for window in sorted(versions)}
+
+
+def refuse(
+    repository: Repository, declaration: Declaration, landing: Landing, report: Report
+) -> Landing:
+    """Write the report beside the refused file, on its branch. Main stays as it is."""
+    details = {
+        "mlops.kind": landing.kind,
+        "mlops.window": landing.window,
+        "mlops.model": declaration.name,
+        "mlops.version": landing.version,
+        "mlops.landing": "refused",
+        "mlops.problems": json.dumps(list(report.problems)),
+    }
+    message = f"{declaration.name}: {landing.kind} of {landing.window} refused"
+    with repository.transaction(
+        landing.branch, message, details, allow_unchanged=False
+    ) as transaction:
+        transaction.put(
+            f"{declaration.name}/reports/{landing.kind}/{landing.window}.json",
+            json.dumps({**report.as_json(), "version": landing.version}, indent=1).encode(),
+        )
+    return Landing(
+        landing.branch,
+        landing.kind,
+        landing.window,
+        landing.version,
+        transaction.commit_id,
+        refused=True,
+        problems=report.problems,
+    )
+
+
+def refuse_on_main(
+    repository: Repository,
+    declaration: Declaration,
+    kind: Kind,
+    window: str,
+    version: str,
+    report: Report,
+) -> Landing:
+    """Note a refusal of what somebody put on main without landing it first.
+
+    Main is theirs to mend; what stands on it is not built until they do.
+    """
+    branch = f"landing-{declaration.name}-{kind}-{window}-{version[:12]}"
+    with suppress(RefExistsError):
+        repository.create_branch(branch, MAIN)
+    head = repository.resolve(branch)
+    landing = Landing(branch, kind, window, version, head, refused=True)
+    return refuse(repository, declaration, landing, report)
+
+
+def publish(
+    repository: Repository,
+    declaration: Declaration,
+    landing: Landing,
+    metadata: Mapping[str, str] | None = None,
+) -> str:
+    """Merge a checked landing into main and return main's commit.
+
+    What was refused for the same window is kept by a tag, its branch removed: it is mended.
+
+    Raises:
+        BatchRefusedError: the landing was refused.
+
+    """
+    if landing.refused:
+        raise BatchRefusedError(
+            f"{landing.kind} of {landing.window} was refused: {'; '.join(landing.problems)}",
+            landing.problems,
+        )
+    details = {
+        **(metadata or {}),
+        "mlops.model": declaration.name,
+        "mlops.kind": landing.kind,
+        "mlops.window": landing.window,
+        "mlops.version": landing.version,
+    }
+    message = f"{declaration.name}: {landing.kind} of {landing.window} published"
+    try:
+        # a corrected window may land twice before either is published: the newer one is meant
+        commit = repository.merge(landing.branch, MAIN, message, details, strategy="source-wins")
+    except NothingToCommitError:
+        commit = repository.resolve(MAIN)  # merged by one that was killed right after
+    for other in landings(repository, declaration.name):
+        if (other.kind, other.window) == (landing.kind, landing.window):
+            _retire(repository, other)
+    return commit
+
+
+def _retire(repository: Repository, landing: Landing) -> None:
+    if landing.refused:
+        with suppress(RefExistsError):
+            repository.create_tag(f"refused-{landing.commit[:12]}", landing.commit)
+    # gone already: a second copy of this step was quicker
+    with suppress(RefNotFoundError):
+        repository.delete_branch(landing.branch)
+
+
+def _on_main(repository: Repository, path: str) -> str | None:
+    try:
+        return repository.stat(MAIN, path).checksum
+    except ObjectNotFoundError:
+        return None
+
+
+def _checksum(content: Path | bytes) -> str:
+    import hashlib
+
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _parquet(frame: pl.LazyFrame) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    frame.collect(engine="streaming").write_parquet(buffer)
+    return buffer.getvalue()

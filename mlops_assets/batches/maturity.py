@@ -1,0 +1,53 @@
+"""The data's own clock: which windows have landed, and whose labels can be trusted by now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mlops_assets.batches.landing import KINDS
+from mlops_assets.declaration import Declaration
+
+if TYPE_CHECKING:
+    from mlops_assets.versions import Repository
+
+
+@dataclass(frozen=True)
+class LandedWindows:
+    """What a commit holds of a model: the data's own clock.
+
+    Attributes:
+        batches: windows with a batch, sorted.
+        labels: windows with labels, sorted.
+        mature: windows with both whose labels can be trusted by now, sorted.
+        now: the end of the newest batch's window; None before the first.
+
+    """
+
+    batches: tuple[str, ...]
+    labels: tuple[str, ...]
+    mature: tuple[str, ...]
+    now: datetime | None
+
+    @property
+    def newest(self) -> str | None:
+        """The newest window with a batch."""
+        return self.batches[-1] if self.batches else None
+
+
+def landed_windows(repository: Repository, declaration: Declaration, ref: str) -> LandedWindows:
+    """Say which windows a commit holds and which are mature on the data's time."""
+    held = {}
+    for kind in KINDS:
+        prefix = f"{declaration.name}/{kind}/"
+        held[kind] = sorted(
+            info.path.removeprefix(prefix).removesuffix(".parquet")
+            for info in repository.objects(ref, prefix)
+        )
+    if not held["batches"]:
+        return LandedWindows((), tuple(held["labels"]), (), None)
+    now = declaration.windows.ends(held["batches"][-1])
+    both = set(held["batches"]) & set(held["labels"])
+    mature = sorted(window for window in both if declaration.matures(window) <= now)
+    return LandedWindows(tuple(held["batches"]), tuple(held["labels"]), tuple(mature), now)

@@ -1,0 +1,99 @@
+"""Reading what a person or a program hands in: Parquet as it is, CSV by the contract's types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dataframely as dy
+import polars as pl
+from polars.exceptions import PolarsError
+
+from mlops_assets.declaration import Windows
+from mlops_assets.errors import BatchRefusedError
+
+READABLE = (".parquet", ".csv")
+
+
+def read(file: Path, contract: type[dy.Schema]) -> pl.LazyFrame:
+    """Open a file lazily.
+
+    CSV has no types: each column that the contract knows is read as the contract's type.
+
+    Raises:
+        BatchRefusedError: no such file, an unknown ending, or a content that can't be read.
+
+    """
+    if not file.is_file():
+        raise BatchRefusedError(f"no file {file}")
+    if file.suffix not in READABLE:
+        raise BatchRefusedError(f"{file.name}: only {' and '.join(READABLE)} can be landed")
+    try:
+        if file.suffix == ".parquet":
+            frame = pl.scan_parquet(file)
+            frame.collect_schema()
+            return frame
+        return _typed(pl.scan_csv(file, infer_schema=False), contract)
+    except (PolarsError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BatchRefusedError(f"{file.name} can't be read: {reason}") from error
+
+
+def window_of(file: Path, frame: pl.LazyFrame, windows: Windows, time: str) -> str:
+    """Say to which window a file belongs: by its name, else by most of its rows.
+
+    Raises:
+        BatchRefusedError: neither says it.
+
+    """
+    stem = file.stem
+    if stem and _is_window(stem, windows):
+        return stem
+    hint = f"name the file after its window, as {windows.start}{file.suffix}, or give --window"
+    dtype = frame.collect_schema().get(time)
+    if not isinstance(dtype, pl.Datetime) or dtype.time_zone is None:
+        raise BatchRefusedError(
+            f"{file.name}: no time column `{time}` with a zone says which window it is; {hint}"
+        )
+    most = (
+        frame.select(windows.expression(time).alias("window"))
+        .drop_nulls()
+        .group_by("window")
+        .len()
+        .collect(engine="streaming")
+        .sort("len", "window", descending=[True, False])
+    )
+    if most.is_empty():
+        raise BatchRefusedError(f"{file.name} has no rows that say which window it is; {hint}")
+    return str(most["window"][0])
+
+
+def _is_window(name: str, windows: Windows) -> bool:
+    from mlops_assets.errors import UnknownNameError
+
+    try:
+        windows.begins(name)
+    except UnknownNameError:
+        return False
+    return True
+
+
+def _typed(frame: pl.LazyFrame, contract: type[dy.Schema]) -> pl.LazyFrame:
+    there = frame.collect_schema().names()
+    expressions = []
+    for name, column in contract.columns().items():
+        if name not in there:
+            continue
+        dtype = column.dtype
+        if isinstance(dtype, pl.Datetime):
+            moment = pl.col(name).str.to_datetime(time_unit=dtype.time_unit, time_zone="UTC")
+            expressions.append(moment.dt.convert_time_zone(dtype.time_zone or "UTC"))
+        elif dtype == pl.Boolean:
+            expressions.append(pl.col(name).str.to_lowercase() == "true")
+        elif dtype != pl.String:
+            expressions.append(pl.col(name).cast(dtype))
+    typed = frame.with_columns(expressions)
+    # the cast is strict: find out now, where it can be said which file it is
+    typed.select(pl.len(), *(pl.col(e.meta.output_name()).count() for e in expressions)).collect(
+        engine="streaming"
+    )
+    return typed

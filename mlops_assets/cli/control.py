@@ -1,0 +1,102 @@
+"""`mlops retrain`, `mlops pause`, `mlops resume`: the person in charge."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from typing import Any
+
+from mlops_assets.cli.project import Project
+from mlops_assets.profiles.store import Store
+
+
+def write_control(store: Store, model: str, action: str, reason: str) -> str:
+    """Write down what a person asked for, and when; return when."""
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    try:
+        by = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        by = "somebody"
+    store.add(
+        "controls",
+        {"model": model, "action": action, "reason": reason, "by": by, "requested_at": at},
+    )
+    return at
+
+
+def set_paused(model: str, action: str, reason: str) -> str:
+    """Pause or resume; return what to say.
+
+    Raises:
+        UnknownNameError: no such declared model.
+
+    """
+    project = Project.find()
+    project.declaration(model)
+    store = Store(project.home.prepare().store)
+    rows = [row for row in store.rows("controls", model=model) if row["action"] != "retrain"]
+    is_paused = bool(rows) and rows[-1]["action"] == "pause"
+    if is_paused == (action == "pause"):
+        return f"{model} is {'paused already' if is_paused else 'not paused'}; nothing to do."
+    write_control(store, model, action, reason)
+    if action == "pause":
+        return (
+            f"{model} is paused: evidence is still collected and decisions are still written, "
+            f"but none starts a retraining. `mlops resume {model}` ends it."
+        )
+    return f"{model} is resumed."
+
+
+def ask_for_retraining(model: str, reason: str) -> dict[str, Any]:
+    """Ask for a retraining. Where a daemon serves the home it starts it, else it runs here.
+
+    Raises:
+        UnknownNameError: no such declared model.
+        HomeError: a replay holds the home.
+
+    """
+    project = Project.find()
+    declaration = project.declaration(model)
+    store = Store(project.home.prepare().store)
+    holder = project.home.holder()
+    if holder:
+        at = write_control(store, model, "retrain", reason)
+        return {
+            "model": model,
+            "cause": f"manual:{at}",
+            "outcome": "requested",
+            "message": f"Requested; {holder} starts it within seconds. See `mlops status {model}`.",
+        }
+    from mlops_assets.cli.output import stderr
+    from mlops_assets.cli.playing import Player, recover
+
+    with project.home.held(f"mlops retrain {model}"):
+        at = write_control(store, model, "retrain", reason)
+        cause = f"manual:{at}"
+
+        def tell(message: str) -> None:
+            stderr.print(message, markup=False)
+
+        recover(project, tell)
+        Player(project, declaration, tell).settle()
+        for row in store.latest("outcomes", model=model, cause=cause):
+            what = f"promoted version {row['version']}" if row["promoted"] else "refused"
+            return {
+                "model": model,
+                "cause": cause,
+                "outcome": "promoted" if row["promoted"] else "refused",
+                "message": f"Retrained, {what}: {row['reason']}",
+            }
+        for row in store.latest("decisions", model=model, cause=cause):
+            return {
+                "model": model,
+                "cause": cause,
+                "outcome": row["decision"],
+                "message": f"Not retrained: {row['reason']}",
+            }
+    return {
+        "model": model,
+        "cause": cause,
+        "outcome": "waiting",
+        "message": "Nothing has landed to train on; the request stands.",
+    }

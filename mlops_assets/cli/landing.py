@@ -1,0 +1,137 @@
+"""`mlops land`: one file, checked where it landed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mlops_assets.cli.output import stdout
+from mlops_assets.cli.project import Project
+from mlops_assets.declaration import Declaration
+
+if TYPE_CHECKING:
+    from mlops_assets.batches.checks import Report
+    from mlops_assets.batches.landing import Landing
+    from mlops_assets.versions import Repository
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a landed file."""
+
+    model: str
+    file: str
+    landing: Landing | None  # None: main holds exactly this already
+    rows: int | None
+    daemon: str | None
+
+    @property
+    def refused(self) -> bool:
+        """Whether it may not be merged."""
+        return self.landing is not None and self.landing.refused
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the documented form."""
+        landing = self.landing
+        return {
+            "model": self.model,
+            "file": self.file,
+            "outcome": "unchanged"
+            if landing is None
+            else "refused"
+            if landing.refused
+            else "landed",
+            "kind": landing.kind if landing else None,
+            "window": landing.window if landing else None,
+            "branch": landing.branch if landing else None,
+            "rows": self.rows,
+            "problems": list(landing.problems) if landing else [],
+        }
+
+    def print(self) -> None:
+        """Say it to a person."""
+        landing = self.landing
+        if landing is None:
+            stdout.print(
+                f"{self.file}: main holds exactly this already; nothing to do.", markup=False
+            )
+            return
+        what = f"{landing.kind} of {landing.window}"
+        if landing.refused:
+            stdout.print(f"Refused: {what}. Main is untouched.", style="red", markup=False)
+            for problem in landing.problems:
+                stdout.print(f"  - {problem}", markup=False)
+            stdout.print(
+                f"It stays on branch {landing.branch} with its report. Mend the file and land it "
+                "again.",
+                markup=False,
+            )
+            return
+        stdout.print(f"Landed: {what}, {self.rows:,} rows, checked.", style="green", markup=False)
+        stdout.print(
+            f"{self.daemon} picks it up within seconds."
+            if self.daemon
+            else "It waits on its branch; `make dev` (or `mlops dev`) ingests it.",
+            markup=False,
+        )
+
+
+def land_file(model: str, file: Path, *, window: str | None, labels: bool | None) -> Outcome:
+    """Land a file on its branch and check it there.
+
+    Raises:
+        MlopsError: no such model, no such file, or no declared window.
+
+    """
+    from mlops_assets.batches.landing import Kind, land
+    from mlops_assets.versions import open_repository
+
+    project = Project.find()
+    declaration = project.declaration(model)
+    project.home.prepare()
+    repository = open_repository(project.home.repository)
+    kind: Kind | None = None if labels is None else "labels" if labels else "batches"
+    landing = land(repository, declaration, file, kind=kind, window=window)
+    rows = None
+    if landing is not None and not landing.refused:
+        landing, rows = check_landing(repository, declaration, landing)
+    return Outcome(model, file.name, landing, rows, project.home.holder())
+
+
+def check_landing(
+    repository: Repository, declaration: Declaration, landing: Landing
+) -> tuple[Landing, int]:
+    """Check a landed file where it lies; a refused one gets its report. Also return its rows."""
+    from mlops_assets.batches.landing import audit, refuse
+
+    location = repository.location(landing.commit, declaration.path(landing.kind, landing.window))
+    frame = pl.scan_parquet(location.uri, storage_options=dict(location.storage_options) or None)
+    report = audit(declaration, landing.kind, landing.window, frame)
+    if report.passed:
+        return landing, report.rows
+    show_report(declaration, landing, report)
+    return refuse(repository, declaration, landing, report), report.rows
+
+
+def show_report(declaration: Declaration, landing: Landing, report: Report) -> None:
+    """Let the Dagster UI show the failed checks, though no run made them."""
+    import dagster as dg
+
+    from mlops_assets.assets.batches import check_results
+
+    asset = dg.AssetKey([declaration.name, landing.kind])
+    instance = dg.DagsterInstance.get()
+    for result in check_results(asset, report):
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=asset,
+                check_name=str(result.check_name),
+                passed=result.passed,
+                severity=result.severity,
+                description=f"{landing.window}: {result.description}",
+                metadata=result.metadata,
+            )
+        )

@@ -1,0 +1,220 @@
+"""`mlops replay`: history, window by window, through the very assets and sensors of production.
+
+The clock is the data's: landing a window moves it on. One turn: land window w, score it, measure
+what has matured, judge, decide; a champion promoted now serves from the next window on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mlops_assets.batches.landing import MAIN, Kind, land
+from mlops_assets.batches.maturity import landed_windows
+from mlops_assets.batches.reading import READABLE
+from mlops_assets.cli.output import stderr, stdout
+from mlops_assets.cli.project import Project
+from mlops_assets.declaration import Declaration
+from mlops_assets.errors import DeclarationError, UnknownNameError
+from mlops_assets.versions import Repository, open_repository
+
+if TYPE_CHECKING:
+    from mlops_assets.cli.playing import Player
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a replay did and what it was worth."""
+
+    model: str
+    played: int
+    refused: tuple[str, ...]
+    windows: int
+    retrainings: int
+    rows: int
+    metric: str
+    loop: float | None
+    frozen: float | None
+    seconds: float
+    ends: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the documented form."""
+        return {
+            "model": self.model,
+            "windows": self.windows,
+            "played": self.played,
+            "retrainings": self.retrainings,
+            "rows": self.rows,
+            "loop": {self.metric: self.loop},
+            "frozen": {self.metric: self.frozen},
+            "refused": list(self.refused),
+            "seconds": round(self.seconds, 1),
+        }
+
+    def print(self) -> None:
+        """Say it to a person, with the next command to try."""
+        stdout.print()
+        if self.played == 0:
+            stdout.print(
+                f"[bold]{self.model}[/bold]: nothing was left to play, nothing was changed."
+            )
+        else:
+            stdout.print(
+                f"[bold]{self.model}[/bold]: played {self.played} windows up to {self.ends} "
+                f"in {self.seconds:.0f} s."
+            )
+        for problem in self.refused:
+            stdout.print(f"  [red]refused[/red] {escape(problem)}")
+        if self.loop is None or self.frozen is None:
+            stdout.print("  No window has both predictions and mature labels yet.")
+        else:
+            gain = self.loop - self.frozen
+            stdout.print(
+                f"  {self.windows} windows, {self.rows:,} labelled rows scored. Mean {self.metric} "
+                "of a window, measured on the same rows:"
+            )
+            stdout.print(f"    the first model, frozen       {self.frozen:.4f}")
+            stdout.print(
+                f"    retrained {self.retrainings} times on evidence  {self.loop:.4f}   "
+                f"[bold]{gain:+.4f}[/bold]"
+            )
+        stdout.print()
+        stdout.print("  What was decided and why:  .venv/bin/mlops status", markup=False)
+        stdout.print("  Next, see it and land a week by hand:  make dev", markup=False)
+
+
+def replay_model(model: str, *, since: str | None = None, until: str | None = None) -> Summary:
+    """Play the declared history of a model; go on where an earlier replay stopped.
+
+    Raises:
+        HomeError: another replay or `mlops dev` holds the home.
+        DeclarationError: the model declares no history.
+        UnknownNameError: no such model or window.
+
+    """
+    project = Project.find()
+    begun = time.monotonic()
+    with project.home.held(f"mlops replay {model}"):
+        declaration = project.declaration(model)
+        files = history(project, declaration, since, until)
+        from mlops_assets.cli.playing import Player, recover
+        from mlops_assets.cli.worth import measure
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True) as progress:
+            task = progress.add_task(f"{model}: opening", total=len(files))
+
+            def tell(message: str) -> None:
+                progress.update(task, description=f"{model}: {message}"[:70])
+                if "failed" in message or "killed" in message:
+                    progress.console.print(f"  {escape(message)}")
+
+            repository = open_repository(project.home.repository)
+            recover(project, tell)
+            player = Player(project, declaration, tell)
+            refused = []
+            done = 0
+            for window in files:
+                changed, problems = turn(player, repository, window, files[window])
+                refused += problems
+                done += changed
+                progress.advance(task)
+            progress.update(task, description=f"{model}: measuring")
+            landed = landed_windows(repository, declaration, MAIN)
+            worth = measure(project, declaration, repository)
+        return Summary(
+            model=model,
+            played=done,
+            refused=tuple(refused),
+            windows=worth.windows,
+            retrainings=worth.retrainings,
+            rows=worth.rows,
+            metric=declaration.gates.metric,
+            loop=worth.loop,
+            frozen=worth.frozen,
+            seconds=time.monotonic() - begun,
+            ends=landed.newest or "nothing",
+        )
+
+
+def turn(
+    player: Player, repository: Repository, window: str, files: dict[Kind, Path]
+) -> tuple[bool, list[str]]:
+    """Play one window; return whether anything was done, and what was refused.
+
+    A window before the newest landed one was played already: nothing of it may be decided again
+    under an earlier clock. Its labels may still have been missing.
+    """
+    newest = landed_windows(repository, player.declaration, MAIN).newest
+    if newest is not None and window < newest:
+        return False, []
+    before = player.runs
+    problems = []
+    for kind, file in files.items():
+        landing = land(repository, player.declaration, file, kind=kind, window=window)
+        if landing is not None and landing.refused:
+            problems.append(f"{kind} of {window}: {'; '.join(landing.problems)}")
+    player.settle()
+    from mlops_assets.batches.landing import landings
+
+    problems += [
+        f"{found.kind} of {window}: {'; '.join(found.problems)}"
+        for found in landings(repository, player.declaration.name)
+        if found.refused and found.window == window and player.runs > before
+    ]
+    return player.runs > before, problems
+
+
+def history(
+    project: Project, declaration: Declaration, since: str | None, until: str | None
+) -> dict[str, dict[Kind, Path]]:
+    """Return window -> kind -> file, oldest first, of what is to be played.
+
+    Without `until`, to the end that the declaration gives to its history.
+    """
+    for window in (since, until):
+        if window is not None:
+            declaration.windows.begins(window)
+    last = until or declaration.batches.history_until
+    found: dict[str, dict[Kind, Path]] = {}
+    kinds: tuple[tuple[Kind, str | None], ...] = (
+        ("batches", declaration.batches.history),
+        ("labels", declaration.labels.history),
+    )
+    for kind, folder in kinds:
+        for window, file in in_folder(project, declaration, folder):
+            if (since is None or window >= since) and (last is None or window <= last):
+                found.setdefault(window, {})[kind] = file
+    if not found:
+        raise DeclarationError(
+            f"{declaration.name}: no history to play; batches.history and labels.history name "
+            f"folders of files such as {declaration.windows.start}.parquet, below {project.root}"
+        )
+    return {window: found[window] for window in sorted(found)}
+
+
+def in_folder(
+    project: Project, declaration: Declaration, folder: str | None
+) -> Iterator[tuple[str, Path]]:
+    """Yield (window, file) of the files in a folder that are named after a window."""
+    if folder is None:
+        return
+    place = project.root / folder
+    if not place.is_dir():
+        raise DeclarationError(
+            f"{declaration.name}: no folder {place}, which the declaration names"
+        )
+    for file in sorted(place.iterdir()):
+        if file.suffix in READABLE:
+            try:
+                declaration.windows.begins(file.stem)
+            except UnknownNameError as error:
+                raise DeclarationError(f"{file}: {error}") from error
+            yield file.stem, file

@@ -1,0 +1,68 @@
+"""What the loop was worth: its metric beside that of the first model, frozen, on the same rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+
+import polars as pl
+
+from mlops_assets.assets.commits import MAIN, scan
+from mlops_assets.assets.model import load_model
+from mlops_assets.assets.predictions import SCORE
+from mlops_assets.cli.project import Project
+from mlops_assets.declaration import Declaration, load
+from mlops_assets.learning.metrics import metric_named
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.ledger import Ledger
+from mlops_assets.resources import RegistryResource
+from mlops_assets.versions import Repository
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Means over windows, each counted alike: rows of one week are not independent draws."""
+
+    windows: int
+    rows: int
+    retrainings: int
+    loop: float | None
+    frozen: float | None
+
+
+def measure(project: Project, declaration: Declaration, repository: Repository) -> Worth:
+    """Score every measured window with the first promoted version too, and compare."""
+    model = declaration.name
+    entries = Ledger(project.home.ledger).entries(model)
+    promoted = [entry for entry in entries if entry.event == "promoted"]
+    retrainings = sum(entry.trigger != "initial" for entry in promoted)
+    commit = repository.resolve(MAIN)
+    measured = Store(project.home.store).latest("performance", model=model)
+    if not promoted or not measured or promoted[0].mlflow_run_id is None:
+        return Worth(0, 0, retrainings, None, None)
+    first = load_model(RegistryResource().tracking(model), promoted[0].mlflow_run_id)
+    metric = metric_named(declaration.gates.metric)
+    target = load(declaration.labels.target).alias("target")
+    keys = declaration.batches.key
+    loop, frozen, rows = [], [], 0
+    for window in (row["window"] for row in measured):
+        features, scores, labels = (
+            scan(repository, commit, declaration.path(stage, window))
+            for stage in ("features", "predictions", "labels")
+        )
+        same = (
+            features.join(scores.select(*keys, SCORE), on=keys)
+            .join(labels.select(*keys, target), on=keys)
+            .filter(pl.col("target").is_not_null())
+            .collect(engine="streaming")
+        )
+        ours = metric.of(same["target"], same[SCORE])
+        theirs = metric.of(same["target"], first.predict(same))
+        if ours is None or theirs is None:
+            continue  # one class only: the metric says nothing of such a window
+        loop.append(ours)
+        frozen.append(theirs)
+        rows += same.height
+    if not loop:
+        return Worth(0, 0, retrainings, None, None)
+    return Worth(len(loop), rows, retrainings, fmean(loop), fmean(frozen))

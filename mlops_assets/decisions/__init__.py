@@ -1,0 +1,1 @@
+"""From evidence to a retraining, or to holding it back."""

@@ -1,0 +1,128 @@
+"""The governor: it stands between evidence and a retraining.
+
+Everything here is a pure function of facts, so a replayed history decides as the live one did.
+Spans are counted in windows of the data; only the age of a run in flight is wall-clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Trigger = Literal["initial", "manual", "drift"]
+Code = Literal["due", "paused", "in_flight", "cooldown", "unmatured", "failing"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Something that speaks for a retraining. `cause` names it once and for all."""
+
+    cause: str
+    trigger: Trigger
+    window: str
+    reason: str
+    champion: int | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the governor looks at.
+
+    Attributes:
+        paused: who paused the model and why, or None.
+        in_flight_minutes: wall-clock age of the youngest retraining still running, or None.
+        in_flight_cause: the cause it runs for.
+        windows_since_training: windows of data between the last finished retraining (promoted or
+            refused) and now; None before the first.
+        unseen_windows: newest mature windows that the champion was not trained on.
+        failed_attempts: how often a run for this cause crashed.
+
+    """
+
+    paused: str | None
+    in_flight_minutes: float | None
+    in_flight_cause: str | None
+    windows_since_training: int | None
+    unseen_windows: int
+    failed_attempts: int
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What was declared."""
+
+    cooldown_windows: int
+    holdout_windows: int
+    in_flight_minutes: float
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided of one piece of evidence, and why."""
+
+    evidence: Evidence
+    retrain: bool
+    code: Code
+    reason: str
+
+
+def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
+    """Decide about one piece of evidence. None: its own retraining is running already.
+
+    A person's request overrides the pause and the cooldown, never what makes the comparison
+    honest. The first training is not held back by a cooldown, since nothing serves yet.
+    """
+    running = (
+        facts.in_flight_minutes is not None and facts.in_flight_minutes < rules.in_flight_minutes
+    )
+    if running and facts.in_flight_cause == evidence.cause:
+        return None
+    by_hand = evidence.trigger == "manual"
+    since = facts.windows_since_training
+    holds: list[tuple[Code, bool, str]] = [
+        (
+            "in_flight",
+            running,
+            f"a retraining for {facts.in_flight_cause or 'another reason'} is running",
+        ),
+        (
+            "failing",
+            facts.failed_attempts >= rules.attempts,
+            f"{facts.failed_attempts} runs for it crashed; see the runs in Dagster, mend the "
+            "cause, then `mlops retrain`",
+        ),
+        (
+            "paused",
+            facts.paused is not None and not by_hand,
+            f"{facts.paused}; `mlops resume` ends it",
+        ),
+        (
+            "cooldown",
+            since is not None and since < rules.cooldown_windows and not by_hand,
+            f"{since} of {rules.cooldown_windows} windows have passed since the last retraining",
+        ),
+        (
+            "unmatured",
+            evidence.champion is not None and facts.unseen_windows < rules.holdout_windows,
+            f"{facts.unseen_windows} mature windows that the champion never saw, "
+            f"{rules.holdout_windows} are needed to compare honestly",
+        ),
+    ]
+    for code, holds_back, why in holds:
+        if holds_back:
+            reason = f"{evidence.reason}; held back: {why}"
+            return Decision(evidence, retrain=False, code=code, reason=reason)
+    return Decision(evidence, retrain=True, code="due", reason=evidence.reason)
+
+
+def changed(decision: Decision, last_code: str | None) -> bool:
+    """Say whether a decision is worth a new row: one for each cause and state, not each tick."""
+    return decision.code != last_code
+
+
+def first(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Order evidence: a person first, then the first training, then drift."""
+    order = {"manual": 0, "initial": 1, "drift": 2}
+    return sorted(evidence, key=lambda one: (order[one.trigger], one.window, one.cause))

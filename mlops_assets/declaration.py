@@ -1,0 +1,382 @@
+"""The declaration of a model as a value: its fields, their bounds and their defaults.
+
+Everything else follows from it. Dagster reads it from `defs.yaml` (see `components`); a plain
+script may build it too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import re
+from datetime import date, datetime, timedelta
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from mlops_assets.errors import DeclarationError, UnknownNameError
+
+_REFERENCE = r"^\.?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+
+
+class Value(BaseModel):
+    """A part of a declaration: never changed once made, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Windows(Value):
+    """The spans of time in which data lands; each is a Dagster partition."""
+
+    every: Literal["hour", "day", "week", "month"] = Field(
+        description="Length of a window; weeks begin on Monday."
+    )
+    start: str = Field(
+        description="First day of the first window, as 2012-12-31.", pattern=r"^\d{4}-\d\d-\d\d$"
+    )
+    end: str | None = Field(
+        default=None,
+        description="First day that is no window's any more. Leave headroom: nothing lands after.",
+        pattern=r"^\d{4}-\d\d-\d\d$",
+    )
+    timezone: str = Field(default="UTC", description="The time zone in which windows begin.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"no time zone `{value}`; names are as in America/New_York") from error
+        return value
+
+    @model_validator(mode="after")
+    def _in_step(self) -> Self:
+        first = date.fromisoformat(self.start)
+        if self.every == "week" and first.weekday() != 0:
+            monday = first - timedelta(days=first.weekday())
+            raise ValueError(f"start {self.start} is no Monday; weeks begin on one, as {monday}")
+        if self.every == "month" and first.day != 1:
+            raise ValueError(f"start {self.start} is not the first of a month")
+        if self.end is not None and date.fromisoformat(self.end) <= first:
+            raise ValueError(f"end {self.end} is not after start {self.start}")
+        return self
+
+    @property
+    def format(self) -> str:
+        """The strftime format of a window's key."""
+        return "%Y-%m-%dT%H" if self.every == "hour" else "%Y-%m-%d"
+
+    @property
+    def per_year(self) -> float:
+        """How many windows a year has."""
+        return {"hour": 8766.0, "day": 365.25, "week": 365.25 / 7, "month": 12.0}[self.every]
+
+    def begins(self, key: str) -> datetime:
+        """Return the first moment of window `key`.
+
+        Raises:
+            UnknownNameError: it is no window of this declaration.
+
+        """
+        try:
+            begin = datetime.strptime(key, self.format).replace(tzinfo=ZoneInfo(self.timezone))
+        except ValueError as error:
+            raise UnknownNameError(
+                f"`{key}` is no {self.every}; keys are as {self.start}"
+            ) from error
+        outside = key < self.start or (self.end is not None and key >= self.end)
+        if outside or self.key(begin) != key:
+            until = f" to before {self.end}" if self.end else ""
+            raise UnknownNameError(
+                f"`{key}` is none of the declared windows: every {self.every} from "
+                f"{self.start}{until}"
+            )
+        return begin
+
+    def ends(self, key: str) -> datetime:
+        """Return the first moment after window `key`."""
+        return self._step(self.begins(key), 1)
+
+    def key(self, moment: datetime) -> str:
+        """Return the key of the window that holds `moment` (a time with a zone)."""
+        local = moment.astimezone(ZoneInfo(self.timezone))
+        if self.every == "week":
+            local -= timedelta(days=local.weekday())
+        if self.every == "month":
+            local = local.replace(day=1)
+        return local.strftime(self.format)
+
+    def shift(self, key: str, by: int) -> str:
+        """Return the key of the window `by` windows after `key` (before it, if negative)."""
+        begin = datetime.strptime(key, self.format).replace(tzinfo=ZoneInfo(self.timezone))
+        return self._step(begin, by).strftime(self.format)
+
+    def distance(self, earlier: str, later: str) -> int:
+        """Count the windows from `earlier` to `later` (negative if it is the other way)."""
+        if earlier > later:
+            return -self.distance(later, earlier)
+        if self.every == "month":
+            start, end = date.fromisoformat(earlier), date.fromisoformat(later)
+            return (end.year - start.year) * 12 + end.month - start.month
+        # naive on purpose: a day of 23 hours is still a day
+        first, last = (datetime.strptime(key, self.format) for key in (earlier, later))  # noqa: DTZ007
+        span = last - first
+        return round(
+            span
+            / {"hour": timedelta(hours=1), "day": timedelta(days=1)}.get(
+                self.every, timedelta(weeks=1)
+            )
+        )
+
+    def expression(self, column: str) -> pl.Expr:
+        """Return the key of each row's window, from its time column (String)."""
+        unit = {"hour": "1h", "day": "1d", "week": "1w", "month": "1mo"}[self.every]
+        local = pl.col(column).dt.convert_time_zone(self.timezone)
+        return local.dt.truncate(unit).dt.strftime(self.format)
+
+    def _step(self, begin: datetime, by: int) -> datetime:
+        if self.every == "month":
+            months = begin.year * 12 + begin.month - 1 + by
+            return begin.replace(year=months // 12, month=months % 12 + 1)
+        unit = {"hour": timedelta(hours=1), "day": timedelta(days=1)}.get(
+            self.every, timedelta(weeks=1)
+        )
+        return begin + by * unit
+
+
+class Batches(Value):
+    """What a batch has to be before it may reach main."""
+
+    contract: str = Field(
+        description="The dataframely schema, as `.schema:Departures`.", pattern=_REFERENCE
+    )
+    time: str = Field(description="Column whose time says to which window a row belongs.")
+    key: list[str] = Field(
+        description="Columns that name a row; no two rows share them.", min_length=1
+    )
+    min_rows: int = Field(default=1, description="Fewer rows are refused.", ge=1)
+    max_null_share: float = Field(
+        default=0.2, description="Largest share of nulls in a column that may have any.", ge=0, le=1
+    )
+    null_shares: dict[str, float] = Field(
+        default_factory=dict, description="Columns with a limit of their own, instead of that one."
+    )
+    history: str | None = Field(
+        default=None, description="Folder of files named by window, which `mlops replay` lands."
+    )
+    history_until: str | None = Field(
+        default=None, description="Last window that `mlops replay` lands unless told otherwise."
+    )
+
+
+class Labels(Value):
+    """What came true, landed apart from the batch."""
+
+    contract: str = Field(
+        description="The dataframely schema, as `.schema:Arrivals`.", pattern=_REFERENCE
+    )
+    target: str = Field(
+        description="The Polars expression of the target, Boolean or null where unknown, "
+        "as `.features:TARGET`.",
+        pattern=_REFERENCE,
+    )
+    mature_after_days: float = Field(
+        default=0,
+        description="Days after a window's end until its labels are trusted.",
+        ge=0,
+        le=3650,
+    )
+    history: str | None = Field(
+        default=None, description="Folder of files named by window, which `mlops replay` lands."
+    )
+
+
+class Training(Value):
+    """What is learnt, and from how much."""
+
+    first_after: int = Field(
+        default=13, description="Mature windows needed before the first training.", ge=2, le=10_000
+    )
+    frame: Literal["expanding", "rolling"] = Field(
+        default="expanding", description="Train on everything mature, or on the newest windows."
+    )
+    frame_windows: int | None = Field(
+        default=None, description="How many windows a rolling frame has.", ge=2, le=10_000
+    )
+    rounds: int = Field(default=150, description="Boosting rounds.", ge=1, le=100_000)
+    seed: int = Field(default=1, description="Seed of everything random.", ge=0, le=2**31 - 1)
+    parameters: dict[str, float | int | str | bool] = Field(
+        default_factory=dict, description="LightGBM's own parameters."
+    )
+
+    @model_validator(mode="after")
+    def _frame_has_a_length(self) -> Self:
+        if (self.frame == "rolling") != (self.frame_windows is not None):
+            raise ValueError("a rolling frame needs frame_windows, an expanding one has none")
+        return self
+
+
+class Gates(Value):
+    """What a challenger must pass before it may serve."""
+
+    metric: Literal["auc", "log_loss", "brier"] = Field(
+        default="auc", description="The metric by which models are compared and reported."
+    )
+    holdout_windows: int = Field(
+        default=2, description="Newest mature windows on which they are compared.", ge=1, le=100
+    )
+    min_gain: float = Field(
+        default=0.0,
+        description="Least gain over the champion, in the metric, mean of the windows.",
+        ge=-1,
+        le=1,
+    )
+    min_gain_over_baseline: float = Field(
+        default=0.01, description="Least gain over always saying the base rate.", ge=0, le=1
+    )
+    agreement: float = Field(
+        default=1.5,
+        description="How far the refit's scores may be from the challenger's, in units of the "
+        "difference between two seeds of one model.",
+        gt=0,
+        le=100,
+    )
+
+
+class Drift(Value):
+    """The policy by which a window is judged against the reference."""
+
+    false_alarms_per_year: float = Field(
+        default=1.0, description="Declared budget of false alarms a year.", gt=0, le=366
+    )
+    leave_out: list[str] = Field(
+        default_factory=list, description="Features that don't count, such as calendar ones."
+    )
+
+
+class Retraining(Value):
+    """When evidence becomes a retraining."""
+
+    triggers: list[Literal["drift"]] = Field(
+        default=["drift"],
+        description="Evidence that may start a retraining by itself.",
+    )
+    cooldown_windows: int = Field(
+        default=4, description="Windows that must pass between two retrainings.", ge=1, le=1000
+    )
+    in_flight_minutes: float = Field(
+        default=120,
+        description="After so long a run in flight no longer holds others back.",
+        gt=0,
+        le=10_080,
+    )
+    attempts: int = Field(
+        default=3, description="How often a run that crashed is started again.", ge=1, le=10
+    )
+
+
+class Declaration(Value):
+    """One model, declared."""
+
+    name: str = Field(
+        description="The model's name: lower case, digits, underscores.",
+        pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$",
+        max_length=60,
+    )
+    description: str = Field(default="", description="One sentence for whoever opens the graph.")
+    owners: list[str] = Field(
+        default_factory=list, description="E-mail addresses, or team:name, shown in the graph."
+    )
+    windows: Windows = Field(description="The spans of time in which data lands.")
+    batches: Batches = Field(description="What a batch has to be.")
+    labels: Labels = Field(description="What came true, and when it can be trusted.")
+    features: str = Field(
+        description="Dictionary of Polars expressions on a batch, as `.features:FEATURES`.",
+        pattern=_REFERENCE,
+    )
+    training: Training = Field(default_factory=Training, description="What is learnt, from what.")
+    gates: Gates = Field(default_factory=Gates, description="What a challenger must pass.")
+    drift: Drift = Field(default_factory=Drift, description="How a window is judged.")
+    retraining: Retraining = Field(
+        default_factory=Retraining, description="When evidence becomes a retraining."
+    )
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> Self:
+        if self.retraining.cooldown_windows < self.gates.holdout_windows:
+            raise ValueError(
+                f"cooldown_windows {self.retraining.cooldown_windows} is below holdout_windows "
+                f"{self.gates.holdout_windows}: the champion would be compared on windows it saw"
+            )
+        if self.batches.history_until is not None:
+            try:
+                self.windows.begins(self.batches.history_until)
+            except UnknownNameError as error:
+                raise ValueError(f"history_until: {error}") from error
+        if self.training.first_after <= self.gates.holdout_windows:
+            raise ValueError(
+                f"first_after {self.training.first_after} leaves nothing to train on beside "
+                f"holdout_windows {self.gates.holdout_windows}"
+            )
+        return self
+
+    def within(self, module: str) -> Declaration:
+        """Return the same with references such as `.schema:X` made absolute within `module`."""
+
+        def absolute(reference: str) -> str:
+            return module + reference if reference.startswith(".") else reference
+
+        return self.model_copy(
+            update={
+                "features": absolute(self.features),
+                "batches": self.batches.model_copy(
+                    update={"contract": absolute(self.batches.contract)}
+                ),
+                "labels": self.labels.model_copy(
+                    update={
+                        "contract": absolute(self.labels.contract),
+                        "target": absolute(self.labels.target),
+                    }
+                ),
+            }
+        )
+
+    def path(self, stage: str, window: str | None = None) -> str:
+        """Return the object's path in the repository: `<model>/<stage>[/<window>].parquet`."""
+        return f"{self.name}/{stage}/{window}.parquet" if window else f"{self.name}/{stage}.parquet"
+
+    def matures(self, window: str) -> datetime:
+        """Return the moment from which the labels of `window` can be trusted."""
+        return self.windows.ends(window) + timedelta(days=self.labels.mature_after_days)
+
+    def digest(self, *parts: str) -> str:
+        """Return a short hash of the named parts of the declaration, for code versions."""
+        chosen = self.model_dump(mode="json", include=set(parts) or None)
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def load(reference: str) -> Any:
+    """Return what `package.module:NAME` names.
+
+    Raises:
+        DeclarationError: no such module, or no such name in it.
+
+    """
+    module_name, _, name = reference.partition(":")
+    if not re.match(_REFERENCE, reference) or reference.startswith("."):
+        raise DeclarationError(f"`{reference}` is no reference of the form package.module:NAME")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise DeclarationError(f"`{reference}`: no module `{error.name}`") from error
+    try:
+        return getattr(module, name)
+    except AttributeError as error:
+        public = [known for known in vars(module) if not known.startswith("_")]
+        raise DeclarationError(
+            str(UnknownNameError.among(f"name in {module_name}", name, public))
+        ) from error

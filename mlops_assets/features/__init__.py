@@ -1,0 +1,1 @@
+"""The declared expressions, on a batch or on one row."""

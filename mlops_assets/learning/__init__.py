@@ -1,0 +1,1 @@
+"""Training set, training, metrics and comparison: pure functions on Polars frames."""

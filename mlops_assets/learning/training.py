@@ -1,0 +1,247 @@
+"""Fitting a model, and keeping it as text: the same rows and seed give the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+import polars as pl
+
+from mlops_assets.errors import FeatureError, TrainingError, did_you_mean
+from mlops_assets.learning.encoding import Encoding
+
+Scalar = str | int | float | bool
+
+MODEL_FILE = "model.txt"
+ENCODING_FILE = "encoding.json"
+
+# What `train` answers for itself; a declaration that sets one of these would be overruled.
+_RESERVED = (
+    "objective",
+    "num_iterations",
+    "seed",
+    "num_threads",
+    "deterministic",
+    "force_row_wise",
+    "force_col_wise",
+    "categorical_feature",
+    "early_stopping_round",
+    "num_class",
+    "task",
+    "data",
+    "valid",
+    "input_model",
+    "output_model",
+    "device_type",
+)
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A binary classifier: a LightGBM booster as text, and the encoding of its features."""
+
+    booster_text: str
+    encoding: Encoding
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns that `predict` needs, in the model's order."""
+        return self.encoding.names
+
+    @property
+    def checksum(self) -> str:
+        """The sha256, as hex, of the two files that `save` writes."""
+        digest = hashlib.sha256()
+        for part in (self.booster_text, self.encoding.to_json()):
+            data = part.encode()
+            digest.update(len(data).to_bytes(8, "big"))  # no shifting bytes between the files
+            digest.update(data)
+        return digest.hexdigest()
+
+    def predict(self, frame: pl.DataFrame, *, threads: int = 0) -> pl.Series:
+        """Score each row: Float64 "score", the probability of the positive class in [0, 1].
+
+        A row's score depends on no other row. `threads` 0 means all cores.
+
+        Raises:
+            FeatureError: a feature is missing or of another kind than in training.
+        """
+        if frame.is_empty():
+            self.encoding.matrix(frame)  # the columns are asked for all the same
+            return pl.Series("score", [], dtype=pl.Float64)
+        scores = self._booster.predict(self.encoding.matrix(frame), num_threads=threads)
+        return pl.Series("score", scores, dtype=pl.Float64)
+
+    def importance(self) -> dict[str, float]:
+        """Return each feature's share of the gain, summing to 1 (all 0 if nothing was split)."""
+        gains = self._booster.feature_importance(importance_type="gain")
+        total = float(gains.sum())
+        shares = gains / total if total > 0 else gains * 0.0
+        return dict(zip(self.features, map(float, shares), strict=True))
+
+    def save(self, folder: Path) -> None:
+        """Write `model.txt` (LightGBM's own text, no pickle) and `encoding.json`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MODEL_FILE).write_bytes(self.booster_text.encode())
+        (folder / ENCODING_FILE).write_bytes(self.encoding.to_json().encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            TrainingError: a file is missing or is not what it should be.
+        """
+        try:
+            text = (folder / MODEL_FILE).read_bytes().decode()
+            encoding = Encoding.from_json((folder / ENCODING_FILE).read_bytes().decode())
+        except (OSError, UnicodeDecodeError) as error:
+            raise TrainingError(
+                f"no model in {folder} ({error}); it needs {MODEL_FILE} and {ENCODING_FILE}"
+            ) from error
+        model = cls(text, encoding)
+        if (count := model._booster.num_feature()) != len(encoding.features):
+            raise TrainingError(
+                f"the model in {folder} has {count} features, its encoding"
+                f" {len(encoding.features)}; the files are of two models: fetch them again"
+            )
+        return model
+
+    @cached_property
+    def _booster(self) -> Any:
+        lightgbm = load_lightgbm()
+        try:
+            return lightgbm.Booster(model_str=self.booster_text)
+        except lightgbm.basic.LightGBMError as error:
+            raise TrainingError(f"{MODEL_FILE} is not a LightGBM model ({error})") from error
+
+
+def train(
+    frame: pl.DataFrame,
+    *,
+    features: Sequence[str],
+    target: str,
+    parameters: Mapping[str, Scalar],
+    rounds: int,
+    seed: int,
+    threads: int = 0,
+) -> FittedModel:
+    """Fit gradient-boosted trees to a binary target.
+
+    The order of rows matters (sums of floats, bagging) and is the caller's to fix, as
+    `training_set.assemble` does. The number of threads does not matter.
+
+    Args:
+        frame: one row per example; rows whose target is null are left out.
+        features: columns to learn from, in the model's order.
+        target: Boolean, or a number that is 0 or 1.
+        parameters: LightGBM's, by any of their names, but none that this function sets.
+        rounds: trees to grow, at least 1.
+        seed: every random choice follows from it, 0 to 2**31 - 1.
+        threads: 0 means all cores.
+
+    Raises:
+        FeatureError: a column is missing or of a dtype that can't be learnt from.
+        TrainingError: no labelled rows, one class only, a target that is not binary, an
+            unknown or reserved parameter, or LightGBM refused.
+    """
+    if rounds < 1:
+        raise TrainingError(f"rounds is {rounds}; a model needs at least 1")
+    if not 0 <= seed < 2**31:
+        raise TrainingError(f"seed is {seed}; LightGBM takes 0 to {2**31 - 1}")
+    labels, labelled = _labelled(frame, target)
+    if target in features:
+        raise TrainingError(f"target `{target}` is among the features: the model would be told")
+    lightgbm = load_lightgbm()
+    _check_parameters(lightgbm, parameters)
+    encoding = Encoding.fit(labelled, features)
+    settings = {
+        **parameters,
+        "objective": "binary",
+        "seed": seed,  # LightGBM derives the seeds of bagging, sampling and the rest from it
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": threads,
+        "verbosity": -1,
+    }
+    try:
+        rows = lightgbm.Dataset(
+            encoding.matrix(labelled),
+            label=labels.to_numpy(),
+            feature_name=[f"f{i}" for i in range(len(features))],  # names may hold any character
+            categorical_feature=list(encoding.categorical),
+            params=settings,
+        )
+        booster = lightgbm.train(settings, rows, num_boost_round=rounds)
+    except lightgbm.basic.LightGBMError as error:
+        raise TrainingError(f"LightGBM refused: {error}; check the parameters") from error
+    # the only trace of the machine in the text is the number of threads
+    text = re.sub(
+        r"^\[num_threads: .*\]$", "[num_threads: 0]", booster.model_to_string(), flags=re.MULTILINE
+    )
+    return FittedModel(text, encoding)
+
+
+def load_lightgbm() -> ModuleType:
+    """Import LightGBM with its idle threads asleep, not spinning.
+
+    On two busy cores one fit took 29 s without and .24 s with it (reference/decisions.md).
+    OpenMP reads the variable once, when the first library that uses it is loaded.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import lightgbm
+
+    return lightgbm  # type: ignore[no-any-return]  # LightGBM's imports are skipped
+
+
+def _labelled(frame: pl.DataFrame, target: str) -> tuple[pl.Series, pl.DataFrame]:
+    if target not in frame.columns:
+        raise FeatureError(f"no target column `{target}`{did_you_mean(target, frame.columns)}")
+    labelled = frame.filter(pl.col(target).is_not_null())
+    if labelled.is_empty():
+        raise TrainingError(f"no row has a `{target}`: wait until a window's labels are mature")
+    labels = labelled.get_column(target)
+    if not (labels.dtype.is_numeric() or labels.dtype == pl.Boolean):
+        raise TrainingError(f"target `{target}` is {labels.dtype}; it must be Boolean, or 0 and 1")
+    labels = labels.cast(pl.Float32)
+    values = set(labels.unique().to_list())
+    if not values <= {0.0, 1.0}:
+        shown = ", ".join(f"{value:g}" for value in sorted(values)[:3])
+        raise TrainingError(f"target `{target}` holds {shown}, ...; it must be 0 or 1")
+    if len(values) == 1:
+        raise TrainingError(
+            f"all {len(labels)} rows have `{target}` = {values.pop():g}:"
+            " nothing can be learnt from one class; train on more windows"
+        )
+    return labels, labelled
+
+
+def _check_parameters(lightgbm: ModuleType, parameters: Mapping[str, Scalar]) -> None:
+    # LightGBM passes over a misspelt parameter with no more than a warning. It publishes its
+    # names through the C library; this reading of it is private but stable since 3.3.
+    table: dict[str, list[str]] = lightgbm.basic._ConfigAliases._get_all_param_aliases()  # noqa: SLF001
+    reserved = {alias for name in _RESERVED for alias in (name, *table.get(name, ()))}
+    reserved |= {
+        alias for name in table if name.endswith("_seed") for alias in (name, *table[name])
+    }
+    known = set(_names(table)) - reserved
+    for name in parameters:
+        if name in reserved:
+            raise TrainingError(
+                f"parameter `{name}` is set by the training itself; take it out of the declaration"
+            )
+        if name not in known:
+            raise TrainingError(f"LightGBM has no parameter `{name}`{did_you_mean(name, known)}")
+
+
+def _names(table: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for name, aliases in table.items():
+        yield name
+        yield from aliases

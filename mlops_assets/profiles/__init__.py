@@ -1,0 +1,1 @@
+"""Sketches of a window, how far it moved from the reference, the verdict, and the store."""

@@ -1,0 +1,1 @@
+"""MLflow runs and aliases, and the ledger of promotions."""

@@ -1,0 +1,239 @@
+"""The append-only record of promotions, refusals and rollbacks: one JSON file per entry."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mlops_assets.errors import LedgerConflictError, RegistryError
+
+_MODEL_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_ENTRY_FILE = re.compile(r"(\d{6,})\.json")
+
+Event = Literal["promoted", "refused", "rolled_back"]
+
+
+class Gate(BaseModel):
+    """What one gate found; a value that is not a finite number is kept as None."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    passed: bool
+    value: float | None
+    limit: float | None
+    sentence: str
+
+
+class Draft(BaseModel):
+    """An entry to be; number, time and the version before are the ledger's to give."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    window: str = Field(min_length=1)  # the turn in which it was decided
+    event: Event
+    version: int | None  # that serves from the next window on; if refused, the one that asked
+    cause: str = Field(min_length=1)  # the decision's key, unique in a model
+    data_commit: str | None = None
+    mlflow_run_id: str | None = None
+    gates: tuple[Gate, ...] = ()
+    reason: str
+    trigger: str
+    fingerprint: str | None = None
+    reference: str | None = None  # the store's id of the reference profile
+    training_windows: tuple[str, ...] = ()
+    features: dict[str, str] = Field(default_factory=dict)  # feature -> numeric or categorical
+
+
+class Entry(Draft):
+    """An entry as it stands in the ledger."""
+
+    number: int = Field(ge=1)
+    at: str  # wall clock, UTC, ISO 8601
+    previous: int | None  # the champion's version when it was decided
+
+
+class Ledger:
+    """The entries of every model, as files `<root>/<model>/000001.json` and so on.
+
+    An entry is complete or absent, never changed, and numbered without gaps. Any number of
+    processes may append at once: of two that read the same state one wins.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def append(self, model: str, entry: Draft, expected_previous: int | None) -> Entry:
+        """Add an entry, if the champion is still the one that the decision was made against.
+
+        Doing it twice, even at the same moment, adds one entry: a cause and event that are
+        there already return what stands there. A cause is either promoted or refused.
+
+        Raises:
+            LedgerConflictError: the champion is another, somebody appended at the same moment,
+                or the cause was decided the other way.
+            RegistryError: the name is refused, the entry makes no sense, or the folder can't
+                be written.
+        """
+        folder = self._folder(model)
+        if entry.event == "promoted" and entry.version is None:
+            raise RegistryError(f"{model}: a promotion needs the version that is promoted")
+        entries = self.entries(model)
+        if (there := _decided(model, entries, entry)) is not None:
+            return there
+        champion = _newest(entries)
+        previous = champion.version if champion else None
+        if previous != expected_previous:
+            raise LedgerConflictError(
+                f"{model}: the champion is {_named(previous)}, not {_named(expected_previous)} as"
+                " when this was decided; read the ledger again and decide again"
+            )
+        stamped = Entry.model_validate(
+            {
+                **entry.model_dump(include=set(Draft.model_fields)),
+                "number": len(entries) + 1,
+                "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "previous": previous,
+            }
+        )
+        text = stamped.model_dump_json(indent=1) + "\n"
+        try:
+            _publish(folder / f"{stamped.number:06d}.json", text)
+        except FileExistsError as error:
+            # the other copy of this very step may have been the faster one
+            if (there := _decided(model, self.entries(model), entry)) is not None:
+                return there
+            raise LedgerConflictError(
+                f"{model}: entry {stamped.number} was appended by somebody else at the same"
+                " moment; read the ledger again and decide again"
+            ) from error
+        except OSError as error:
+            raise RegistryError(
+                f"{model}: the ledger in {folder} can't be written ({error}); it needs a file"
+                " system with hard links and room on it"
+            ) from error
+        return Entry.model_validate_json(text)
+
+    def entries(self, model: str) -> list[Entry]:
+        """Return all entries, oldest first; none if the model has no ledger yet.
+
+        Raises:
+            RegistryError: the name is refused, an entry can't be read, or one is missing.
+        """
+        folder = self._folder(model)
+        try:
+            names = os.listdir(folder)  # noqa: PTH208  # half the time of iterdir, on every read
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RegistryError(f"{model}: the ledger can't be read ({error})") from error
+        numbers = sorted(int(found[1]) for name in names if (found := _ENTRY_FILE.fullmatch(name)))
+        if numbers != list(range(1, len(numbers) + 1)):
+            lost = min(set(range(1, numbers[-1] + 1)) - set(numbers))
+            raise RegistryError(
+                f"{model}: entry {lost} is missing from {folder}; restore it from a backup"
+            )
+        return [_read(folder / f"{number:06d}.json") for number in numbers]
+
+    def champion(self, model: str) -> Entry | None:
+        """Return the entry that made the present champion; None if there is no champion.
+
+        Raises:
+            RegistryError: as `entries`.
+        """
+        newest = _newest(self.entries(model))
+        return newest if newest is not None and newest.version is not None else None
+
+    def in_force(self, model: str, window: str) -> Entry | None:
+        """Return the entry whose version serves a window; None if none did.
+
+        What was promoted or rolled back in turn t serves from the next window on, so that
+        no later entry changes what served an earlier window. Windows compare as their keys.
+
+        Raises:
+            RegistryError: as `entries`.
+        """
+        newest = _newest(entry for entry in self.entries(model) if entry.window < window)
+        return newest if newest is not None and newest.version is not None else None
+
+    def _folder(self, model: str) -> Path:
+        return self.root / check_model_name(model)
+
+
+def check_model_name(model: str) -> str:
+    """Return the name if it can be a folder, a job and a registered model.
+
+    Raises:
+        RegistryError: it is not lower-case letters, digits and underscores, a letter first.
+    """
+    if not _MODEL_NAME.fullmatch(model):
+        raise RegistryError(
+            f"no model can be called {model!r}; use lower-case letters, digits and underscores,"
+            " a letter first"
+        )
+    return model
+
+
+def _decided(model: str, entries: Iterable[Entry], draft: Draft) -> Entry | None:
+    for entry in entries:
+        if entry.cause != draft.cause:
+            continue
+        if entry.event == draft.event:
+            return entry
+        if "rolled_back" not in (entry.event, draft.event):
+            raise LedgerConflictError(
+                f"{model}: `{draft.cause}` was {entry.event} in entry {entry.number} and can't be"
+                f" {draft.event} as well; what was decided stands"
+            )
+    return None
+
+
+def _newest(entries: Iterable[Entry]) -> Entry | None:
+    changes = [entry for entry in entries if entry.event != "refused"]
+    return max(changes, key=lambda entry: entry.number, default=None)
+
+
+def _named(version: int | None) -> str:
+    return "none" if version is None else f"version {version}"
+
+
+def _read(path: Path) -> Entry:
+    try:
+        return Entry.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise RegistryError(
+            f"ledger entry {path} can't be read; restore it from a backup, or use the version of"
+            f" mlops-assets that wrote it: {error}"
+        ) from error
+
+
+def _publish(path: Path, text: str) -> None:
+    """Make the file appear whole, or raise FileExistsError; durable when this returns."""
+    new_folder = not path.parent.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with staged.open("xb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(staged, path)  # unlike a rename, this never replaces
+    finally:
+        staged.unlink(missing_ok=True)
+    for folder in (path.parent, path.parent.parent) if new_folder else (path.parent,):
+        _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

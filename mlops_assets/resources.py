@@ -1,0 +1,131 @@
+"""The Dagster resources: the repository, the store, the ledger, the registry and MLflow's run.
+
+One object each for all models, so that several declarations can stand in one code location.
+Connections are opened where they are used, inside the step: no step relies on another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlops_assets.home import Home
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.connection import connect
+from mlops_assets.registry.ledger import Ledger
+from mlops_assets.registry.owner import owner_tags
+from mlops_assets.versions import Repository, open_repository
+
+if TYPE_CHECKING:
+    from mlops_assets.registry.models import Registry
+    from mlops_assets.registry.tracking import Tracking
+
+MODEL_TAG = "mlops/model"
+
+
+class RepositoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it yields itself
+    """The repository of data versions."""
+
+    url: str = ""
+
+    def get(self) -> Repository:
+        """Open it; the home's own unless configured."""
+        return open_repository(self.url or Home.find().repository)
+
+
+class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it yields itself
+    """Profiles, verdicts and decisions."""
+
+    root: str = ""
+
+    def get(self) -> Store:
+        """Open it; the home's own unless configured."""
+        return Store(Path(self.root) if self.root else Home.find().store)
+
+
+class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it yields itself
+    """The record of promotions."""
+
+    root: str = ""
+
+    def get(self) -> Ledger:
+        """Open it; the home's own unless configured."""
+        return Ledger(Path(self.root) if self.root else Home.find().ledger)
+
+
+class RegistryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it yields itself
+    """MLflow's runs, model versions and aliases, without a run of its own."""
+
+    tracking_uri: str = ""
+
+    def client(self) -> Any:
+        """Return an `MlflowClient` on the configured server; imports MLflow."""
+        return connect(self.tracking_uri or Home.find().prepare().mlflow)
+
+    def tracking(self, model: str) -> Tracking:
+        """Return the runs of one model's experiment."""
+        from mlops_assets.registry.tracking import Tracking
+
+        return Tracking(self.client(), model, Home.find().mlflow_artifacts)
+
+    def registry(self) -> Registry:
+        """Return the versions and aliases."""
+        from mlops_assets.registry.models import Registry
+
+        return Registry(self.client())
+
+
+@dg.resource(description="dagster-mlflow's run of this Dagster run; it always ends.")
+def mlflow_run(context: dg.InitResourceContext) -> Iterator[Any]:
+    """Yield dagster-mlflow's `MlFlow` for this Dagster run, and end its MLflow run in any case.
+
+    Its own hook ends a run only when the last node of a job ran; runs of a part of a job, and
+    failed ones, would stay RUNNING.
+    """
+    run = context.dagster_run
+    model = (run.tags.get(MODEL_TAG) if run else None) or _model_of(context)
+    home = Home.find().prepare()
+    registry = RegistryResource()
+    _ = registry.tracking(model).experiment_id  # made with the home's artifact root, if it is new
+    from dagster_mlflow.resources import MlFlow
+
+    tracked = MlFlow(
+        context.replace_config(
+            {
+                "experiment_name": model,
+                "mlflow_tracking_uri": home.mlflow,
+                "env": {},
+                "extra_tags": {"mlops.stage": "retraining", **owner_tags()},
+            }
+        )
+    )
+    try:
+        yield tracked
+    finally:
+        tracked.end_run(status="FAILED" if _has_failed(context) else "FINISHED")
+
+
+def _has_failed(context: dg.InitResourceContext) -> bool:
+    if context.instance is None or context.run_id is None:
+        return False
+    failures = context.instance.all_logs(context.run_id, of_type={dg.DagsterEventType.STEP_FAILURE})
+    return bool(failures)
+
+
+def _model_of(context: dg.InitResourceContext) -> str:
+    selection = context.dagster_run.asset_selection if context.dagster_run else None
+    for key in sorted(selection or [], key=lambda key: key.path):
+        return key.path[0]
+    return "unnamed"
+
+
+RESOURCES: dict[str, Any] = {
+    "repository": RepositoryResource(),
+    "store": StoreResource(),
+    "ledger": LedgerResource(),
+    "registry": RegistryResource(),
+    "mlflow": mlflow_run,
+}

@@ -1,0 +1,1 @@
+"""What starts runs: new data, and evidence that a retraining is due."""

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlops_assets.errors import FeatureError, MlopsError, TrainingError
+from mlops_assets.learning.metrics import auc
+from mlops_assets.learning.training import FittedModel, train
+
+SAMPLED = {"num_leaves": 7, "bagging_fraction": 0.7, "bagging_freq": 1, "feature_fraction": 0.7}
+
+
+def flights(rows: int = 2_000, seed: int = 0) -> pl.DataFrame:
+    """Delays that depend on carrier and wind, not on noise."""
+    draw = np.random.default_rng(seed)
+    wind, carrier = draw.normal(size=rows), draw.choice(["AA", "DL", "UA"], rows)
+    chance = 1 / (1 + np.exp(-2 * wind - 2 * (carrier == "UA")))
+    return pl.DataFrame(
+        {
+            "wind": wind,
+            "carrier": carrier,
+            "noise, with [odd]: name": draw.normal(size=rows),
+            "late": draw.random(rows) < chance,
+        }
+    )
+
+
+FEATURES = ["wind", "carrier", "noise, with [odd]: name"]
+
+
+def fit(frame: pl.DataFrame, **changes: Any) -> FittedModel:
+    asked = {
+        "features": FEATURES,
+        "target": "late",
+        "parameters": SAMPLED,
+        "rounds": 20,
+        "seed": 1,
+        **changes,
+    }
+    return train(frame, **asked)
+
+
+@pytest.fixture(scope="module")
+def model() -> FittedModel:
+    return fit(flights())
+
+
+def test_it_learns_what_there_is_to_learn(model: FittedModel) -> None:
+    unseen = flights(seed=1)
+    scores = model.predict(unseen)
+    assert scores.name == "score"
+    assert scores.dtype == pl.Float64
+    assert scores.is_between(0, 1).all()
+    figure = auc(unseen["late"], scores)
+    assert figure is not None
+    assert figure > 0.8
+
+
+def test_importance_is_shares_of_the_gain(model: FittedModel) -> None:
+    shares = model.importance()
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares, key=lambda name: shares[name]) == "wind"
+    assert min(shares, key=lambda name: shares[name]) == FEATURES[2]
+
+
+def test_a_model_that_never_split_has_no_importance() -> None:
+    stump = fit(flights(), parameters={"min_gain_to_split": 1e9})
+    assert set(stump.importance().values()) == {0.0}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_same_rows_and_seed_give_the_same_bytes(
+    model: FittedModel, threads: int, tmp_path: Path
+) -> None:
+    again = fit(flights(), threads=threads)
+    model.save(tmp_path / "one")
+    again.save(tmp_path / "two")
+    for name in ("model.txt", "encoding.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert again.checksum == model.checksum
+
+
+def test_another_seed_gives_another_model(model: FittedModel) -> None:
+    assert fit(flights(), seed=2).checksum != model.checksum
+
+
+def test_a_saved_model_scores_alike(model: FittedModel, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    loaded = FittedModel.load(tmp_path)
+    assert loaded.checksum == model.checksum
+    assert loaded.predict(flights()).equals(model.predict(flights()))
+
+
+def test_a_score_depends_on_no_other_row(model: FittedModel) -> None:
+    frame = flights(100)
+    one_by_one = pl.concat([model.predict(frame.slice(row, 1)) for row in range(100)])
+    assert one_by_one.equals(model.predict(frame))
+    assert model.predict(frame.clear()).is_empty()
+
+
+def test_rows_without_a_label_are_left_out(model: FittedModel) -> None:
+    unlabelled = flights(500, seed=9).with_columns(late=pl.lit(None, pl.Boolean))
+    assert fit(pl.concat([flights(), unlabelled])).checksum == model.checksum
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parameters": {"num_leafs": 7}}, "no parameter `num_leafs`; did you mean `num_leaf`"),
+        ({"parameters": {"n_estimators": 7}}, "`n_estimators` is set by the training itself"),
+        ({"parameters": {"bagging_seed": 7}}, "`bagging_seed` is set by the training itself"),
+        ({"parameters": {"num_leaves": 1}}, "LightGBM refused"),
+        ({"rounds": 0}, "at least 1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"features": ["wind", "late"]}, "among the features"),
+        ({"features": ["winds"]}, "did you mean `wind`"),
+        ({"target": "lat"}, "did you mean `late`"),
+        ({"target": "wind"}, "must be 0 or 1"),
+        ({"target": "carrier"}, "must be Boolean"),
+    ],
+)
+def test_what_can_not_be_trained_says_why(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((TrainingError, FeatureError), match=message):
+        fit(flights(200), **changes)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (flights(50).filter("late"), "one class"),
+        (flights(50).clear(), "no row has a `late`"),
+        (flights(50).with_columns(late=pl.lit(None, pl.Boolean)), "no row has a `late`"),
+    ],
+)
+def test_rows_that_teach_nothing_are_refused(rows: pl.DataFrame, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        fit(rows)
+
+
+def test_a_damaged_folder_is_refused(model: FittedModel, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no model in"):
+        FittedModel.load(tmp_path)
+    model.save(tmp_path)
+    other = fit(flights(200), features=["wind"])
+    (tmp_path / "encoding.json").write_text(other.encoding.to_json())
+    with pytest.raises(TrainingError, match="of two models"):
+        FittedModel.load(tmp_path)
+    (tmp_path / "model.txt").write_text("tree\n")
+    with pytest.raises(MlopsError, match="not a LightGBM model"):
+        FittedModel.load(tmp_path)
