@@ -238,10 +238,16 @@ class Gates(Value):
     min_gain_over_baseline: float = Field(
         default=0.01, description="Least gain over always saying the base rate.", ge=0, le=1
     )
-    agreement: float = Field(
-        default=1.5,
-        description="How far the refit's scores may be from the challenger's, in units of the "
-        "difference between two seeds of one model.",
+    score_agreement: float = Field(
+        default=5.0,
+        description="How far the refit's scores may be from the challenger's, in units of the mean "
+        "difference between seeds of one model.",
+        gt=0,
+        le=100,
+    )
+    rank_agreement: float = Field(
+        default=6.0,
+        description="The same for the order in which they put the rows (1 - rank correlation).",
         gt=0,
         le=100,
     )
@@ -307,10 +313,11 @@ class Declaration(Value):
 
     @model_validator(mode="after")
     def _can_be_kept(self) -> Self:
-        if self.retraining.cooldown_windows < self.gates.holdout_windows:
+        if self.retraining.cooldown_windows <= self.gates.holdout_windows:
             raise ValueError(
-                f"cooldown_windows {self.retraining.cooldown_windows} is below holdout_windows "
-                f"{self.gates.holdout_windows}: the champion would be compared on windows it saw"
+                f"cooldown_windows {self.retraining.cooldown_windows} must be above holdout_windows "
+                f"{self.gates.holdout_windows}: a challenger that leaves those out has to know at "
+                "least one window more than the champion, and the champion must not have seen them"
             )
         if self.batches.history_until is not None:
             try:

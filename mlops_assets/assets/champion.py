@@ -1,7 +1,7 @@
 """Promotion: the gates are read again, the challenger refitted, and the ledger written."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 import polars as pl
@@ -22,7 +22,7 @@ from mlops_assets.assets.request import Request
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import RefExistsError
-from mlops_assets.learning.comparison import Agreement, agreement
+from mlops_assets.learning.comparison import agreement
 from mlops_assets.profiles.drift import DriftPolicy, Reference
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger
@@ -109,17 +109,8 @@ class Promotion:
             stage="refit",
             parent=self.mlflow_run_id,
         )
-        agreed = self.compare_refit(refit, pinned, evaluated)
-        gates.append(
-            Gate(
-                name="refit_agrees",
-                passed=agreed.passed,
-                value=agreed.difference,
-                limit=agreed.limit,
-                sentence=agreed.sentence,
-            )
-        )
-        if not agreed.passed:
+        gates += self.compare_refit(refit, pinned, evaluated)
+        if not all(gate.passed for gate in gates):
             return self.refuse(gates, before, pinned, evaluated)
         return self.promote(refit, gates, before, pinned)
 
@@ -168,31 +159,49 @@ class Promotion:
             )
         return gates
 
-    def compare_refit(self, refit: Trained, pinned: Pinned, evaluated: dict[str, Any]) -> Agreement:
-        """Check the refit, which no gate saw, against the challenger that one did.
+    def compare_refit(
+        self, refit: Trained, pinned: Pinned, evaluated: dict[str, Any]
+    ) -> list[Gate]:
+        """Check the refit, which no gate saw, against the challenger that they did.
 
-        On the newest window that landed, which neither learnt from.
+        On the newest window that landed, from which neither learnt.
         """
         tracking = self.registry.tracking(self.declaration.name)
-        other_seed = train_once(
-            self.context,
-            self.declaration,
-            self.repository,
-            tracking,
-            pinned,
-            pinned.training,
-            stage="other_seed",
-            parent=self.mlflow_run_id,
-            seed=self.declaration.training.seed + 1,
-        )
-        challenger = load_model(tracking, evaluated["challenger_run_id"])
         rows = self.newest_rows(pinned)
-        return agreement(
-            refit.model.predict(rows),
-            challenger.predict(rows),
-            other_seed.model.predict(rows),
-            tolerance=self.declaration.gates.agreement,
-        )
+        others = [
+            train_once(
+                self.context,
+                self.declaration,
+                self.repository,
+                tracking,
+                pinned,
+                pinned.training,
+                stage="other_seed",
+                parent=self.mlflow_run_id,
+                seed=self.declaration.training.seed + number,
+            ).model.predict(rows)
+            for number in (1, 2)
+        ]
+        scores = refit.model.predict(rows)
+        challenger = load_model(tracking, evaluated["challenger_run_id"]).predict(rows)
+        limits = self.declaration.gates
+        kinds: list[tuple[Literal["score", "rank"], float]] = [
+            ("score", limits.score_agreement),
+            ("rank", limits.rank_agreement),
+        ]
+        gates = []
+        for by, tolerance in kinds:
+            found = agreement(scores, challenger, others, by=by, tolerance=tolerance)
+            gates.append(
+                Gate(
+                    name=f"refit_{by}s_agree",
+                    passed=found.passed,
+                    value=found.difference,
+                    limit=found.limit,
+                    sentence=found.sentence,
+                )
+            )
+        return gates
 
     def newest_rows(self, pinned: Pinned) -> pl.DataFrame:
         """Return the features of the newest landed window that is not in the training set."""

@@ -40,7 +40,10 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         versions = repository.get()
         commit = read_commit(context, versions, key(declaration, "batches"), window)
         batch = scan(versions, commit, declaration.path("batches", window))
-        frame = compute(batch, expressions, key=declaration.batches.key)
+        # in key order, one window at a time: the training set need not sort them all at once
+        frame = compute(batch, expressions, key=declaration.batches.key).sort(
+            declaration.batches.key
+        )
         written = write(context, versions, declaration, "features", frame, window=window)
         result = scan(versions, written.commit, written.path)
         schema = result.collect_schema()

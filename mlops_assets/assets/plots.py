@@ -19,7 +19,7 @@ def bars(
     names: Sequence[str], values: Sequence[float], title: str, *, color: str = BLUE
 ) -> dg.MarkdownMetadataValue:
     """Draw one horizontal bar for each name, the first at the top."""
-    axes = _axes(height=0.24 * len(names) + 0.9)
+    axes = _axes(0.24 * len(names) + 0.9, names)
     axes.barh(range(len(names)), values, color=color)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
@@ -35,7 +35,7 @@ def ranges(
     title: str,
 ) -> dg.MarkdownMetadataValue:
     """Draw for each name its value as a dot over the range that is usual for it."""
-    axes = _axes(height=0.26 * len(names) + 1.1)
+    axes = _axes(0.26 * len(names) + 1.1, names)
     places = range(len(names))
     axes.barh(
         places,
@@ -65,7 +65,7 @@ def history(
     limit: str = "limit",
 ) -> dg.MarkdownMetadataValue:
     """Draw a figure over the windows, with its limit and vertical marks where something happened."""
-    axes = _axes(height=2.6)
+    axes = _axes(2.6)
     places = list(range(len(windows)))
     axes.plot(places, values, color=BLUE, marker="o", markersize=3, linewidth=1.2)
     if limits is not None:
@@ -90,7 +90,7 @@ def pairs(
     title: str,
 ) -> dg.MarkdownMetadataValue:
     """Draw two bars for each name, side by side."""
-    axes = _axes(height=2.6)
+    axes = _axes(2.6)
     places = range(len(names))
     axes.bar([p - 0.2 for p in places], ours, width=0.38, color=BLUE, label=labels[0])
     axes.bar([p + 0.2 for p in places], theirs, width=0.38, color=GREY, label=labels[1])
@@ -103,10 +103,17 @@ def pairs(
     return _picture(axes, title)
 
 
-def _axes(height: float) -> Axes:
+def _axes(height: float, labels: Sequence[str] = ()) -> Axes:
     from matplotlib.figure import Figure
 
-    axes = Figure(figsize=(7, height), dpi=80, layout="constrained").subplots()
+    # margins by hand: the automatic layouts draw everything twice
+    axes = Figure(figsize=(7, height), dpi=80).subplots()
+    axes.figure.subplots_adjust(
+        left=min(0.5, 0.07 + 0.009 * max((len(label) for label in labels), default=0)),
+        right=0.98,
+        top=1 - 0.32 / height,
+        bottom=0.32 / height,
+    )
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     return axes

@@ -59,7 +59,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
             for info in versions.objects(commit, f"{declaration.name}/{stage}/")
             if info.path.rsplit("/", 1)[-1].removesuffix(".parquet") in frame.windows
         }
-        joined = assemble(parts, key=keys, target=TARGET)
+        joined = assemble(parts, key=keys, target=TARGET, stored_in_key_order=True)
         written = write(
             context,
             versions,

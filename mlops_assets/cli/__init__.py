@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 
 def main() -> None:
     """Run the command line; what the project raises on purpose is printed, not traced."""
+    # what is beta or superseded in Dagster was weighed when it was chosen; a person can't act on it
+    for word in ("beta", "superseded", "preview"):
+        warnings.filterwarnings("ignore", message=f".*{word}.*", module=r"(dagster|mlops_assets).*")
     from mlops_assets.cli.app import app
     from mlops_assets.cli.output import complain
     from mlops_assets.errors import MlopsError

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+from typing import Literal
 
 import polars as pl
 
@@ -44,9 +47,9 @@ class Comparison:
 class Agreement:
     """How far the refit strays from the gated challenger, by the measure of two seeds."""
 
-    difference: float  # mean absolute difference of scores, refit to challenger
-    between_seeds: float  # the same between two seeds of the challenger
-    limit: float  # tolerance x between_seeds
+    difference: float  # from the refit to the challenger
+    between_seeds: float  # mean of the same between seeds of the challenger
+    limit: float  # tolerance x between_seeds, or x a floor where seeds hardly differ
     passed: bool
     sentence: str
 
@@ -106,46 +109,52 @@ def baseline(base_rate: float, rows: int) -> pl.Series:
 
 
 def agreement(
-    refit_scores: pl.Series,
-    challenger_scores: pl.Series,
-    seed_scores: pl.Series,
+    refit: pl.Series,
+    challenger: pl.Series,
+    other_seeds: Sequence[pl.Series],
     *,
+    by: Literal["score", "rank"],
     tolerance: float,
 ) -> Agreement:
     """Judge whether the refit is still the model that passed the gates.
 
-    The refit itself was compared with nobody. So its scores may not differ from the gated
-    challenger's by more than `tolerance` times what two seeds of one model differ, in mean
-    absolute difference (in probability) on the same rows.
+    The refit itself was compared with nobody. So it may not be further from the gated challenger
+    than `tolerance` times what two seeds of the challenger are from each other, on the same rows.
+    By score, the distance is the mean absolute difference (in probability): a wrong level shows.
+    By rank, it is one minus Spearman's correlation: a wrong order shows.
 
     Args:
-        refit_scores: of the model trained on everything known.
-        challenger_scores: of the model that passed the gates.
-        seed_scores: of the challenger trained once more with another seed.
-        tolerance: 1 takes the sentence above by its word; larger is more lenient.
+        refit: scores of the model trained on everything known.
+        challenger: scores of the model that passed the gates.
+        other_seeds: scores of the challenger trained again, each with another seed.
+        by: what is compared.
+        tolerance: larger is more lenient. The refit knows newer windows, so an honest one is
+            further away than another seed is; docs/decisions/ says how far it was seen to be.
 
     Raises:
-        TrainingError: no rows, lengths differ, a score is missing, or the two seeds score alike
-            while the refit does not, so that there is no measure.
+        TrainingError: no other seeds, no rows, lengths differ, or a score is missing.
     """
-    difference = _distance(refit_scores, challenger_scores)
-    between_seeds = _distance(seed_scores, challenger_scores)
-    if between_seeds == 0 < difference:
-        raise TrainingError(
-            "two seeds of this model score alike, so that nothing says how far a refit may stray;"
-            " give it a bagging_fraction (with bagging_freq) or a feature_fraction below 1"
-        )
-    limit = tolerance * between_seeds
+    if not other_seeds:
+        raise TrainingError("nothing says how far a refit may stray without another seed")
+    distance, floor = (_distance, 0.01) if by == "score" else (_rank_distance, 0.005)
+    difference = distance(refit, challenger)
+    between = fmean(
+        distance(one, other) for one, other in combinations([challenger, *other_seeds], 2)
+    )
+    # a model without bagging or feature sampling is the same under every seed
+    scale = max(between, floor)
+    limit = tolerance * scale
     passed = difference <= limit
+    what = "scores differ" if by == "score" else "ranks differ"
     return Agreement(
         difference=difference,
-        between_seeds=between_seeds,
+        between_seeds=between,
         limit=limit,
         passed=passed,
         sentence=(
-            f"The refit's scores differ from the gated challenger's by {difference:.4f} on average,"
+            f"The refit's {what} from the gated challenger's by {difference:.4f},"
             f" {'within' if passed else 'beyond'} the limit of {limit:.4f}"
-            f" ({tolerance:g} x the {between_seeds:.4f} between two seeds)."
+            f" ({tolerance:g} x the {scale:.4f} {'between two seeds' if between >= floor else 'allowed at least'})."
         ),
     )
 
@@ -190,3 +199,11 @@ def _distance(one: pl.Series, other: pl.Series) -> float:
     if mean.is_empty() or mean.null_count() or mean.is_nan().any():
         raise TrainingError("no rows to agree on, or a row without a score")
     return float(mean.to_numpy().mean())
+
+
+def _rank_distance(one: pl.Series, other: pl.Series) -> float:
+    _distance(one, other)  # the same rows, each with a score
+    if one.n_unique() == 1 or other.n_unique() == 1:
+        return 0.0 if one.n_unique() == other.n_unique() else 1.0  # a constant orders nothing
+    ranks = pl.DataFrame({"one": one.rank(), "other": other.rank()})
+    return 1.0 - float(ranks.select(pl.corr("one", "other")).item())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mlops_assets.errors import RegistryError
 
@@ -15,17 +17,22 @@ if TYPE_CHECKING:
 FINGERPRINT = "mlops.fingerprint"  # the tag by which runs and versions are found again
 
 
-def without_telemetry() -> None:
-    """Keep `import mlflow` from reporting its use; call before the first import of it.
+def quieten() -> None:
+    """Keep MLflow from the network, from stdout and from stderr; call before its first import.
 
-    Without the variable the import starts a client that fetches its configuration from the
-    network and keeps an installation id in the user's home. Who set it keeps their setting.
+    Without the first variable the import starts a client that fetches its configuration from
+    the network and keeps an installation id in the user's home. Without the second, ending a
+    run on a server prints two lines to stdout, where `--json` writes. Who set one keeps it.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # a new database is no news
 
 
+@lru_cache(maxsize=8)
 def connect(uri: str) -> MlflowClient:
-    """Return a client of the tracking server and registry at a URI.
+    """Return a client of the tracking server and registry at a URI, one for each process.
 
     Takes `sqlite:///path` (the file is made, some 4 s) or `http(s)://`; credentials come from
     MLflow's own environment variables. Neither the active run nor a global URI is touched.
@@ -33,11 +40,15 @@ def connect(uri: str) -> MlflowClient:
     Raises:
         RegistryError: the store can't be opened.
     """
-    without_telemetry()
+    quieten()
     from mlflow import MlflowClient
 
-    with asking(f"open MLflow at {uri.rsplit('@', maxsplit=1)[-1]}"):  # a URI may carry a password
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    try:
+        with asking(f"open MLflow at {uri}"):
+            return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except RegistryError as error:
+        login = urlsplit(uri).netloc.rpartition("@")[0]  # may hold a password; MLflow repeats it
+        raise RegistryError(str(error).replace(f"{login}@", "") if login else str(error)) from None
 
 
 def quoted(value: str) -> str:

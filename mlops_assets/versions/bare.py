@@ -185,5 +185,8 @@ def _fill(folder: Path) -> None:
     who = signature(IDENTITY, now)
     message = encode("repository created", {}, now)
     git.create_commit("refs/heads/main", who, who, message, builder.write(), [])
-    for path in (folder, *folder.rglob("*")):
-        sync(path)
+    for name in ("hooks", "info"):  # samples and comments, of no use here
+        shutil.rmtree(folder / name, ignore_errors=True)
+    # What libgit2 did not see to itself: it syncs objects and refs, and the folders they stand in.
+    for name in ("HEAD", "config", "lfs", "refs", "objects", "."):
+        sync(folder / name)

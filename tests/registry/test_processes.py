@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # client of the two that race waits for the other just before it writes.
 _PROGRAM = """
 import json, multiprocessing, os, signal, sys
-from mlops_assets.registry.connection import without_telemetry
-without_telemetry()
+from mlops_assets.registry.connection import quieten
+quieten()
 from mlflow import MlflowClient
 import mlflow.tracking.client, mlflow.store.tracking.sqlalchemy_store
 from mlops_assets.registry.models import Registry

@@ -1,0 +1,65 @@
+# The task vocabulary: README, CI and people call these, nothing is spelled twice.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo dev test test-all check types contracts unit bench lock format clean
+
+help: ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+install: $(STAMP) ## the environment in .venv, every version by its hash
+
+# uv comes from the lock too, hash and all; it then installs the rest
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 found; name one: make PYTHON=/path/to/python3.12"; exit 1; }
+	@.ci/system-packages
+	@echo "installing into $(VENV) with $$($(PYTHON) --version)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@sed -n '/^uv==/,/^[^ ]/p' requirements.lock | sed '$$d' > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP) ## play the year 2013 through the model flight_delay
+	@$(BIN)/mlops replay flight_delay
+
+dev: $(STAMP) ## the Dagster UI and daemon on the same state
+	@exec $(BIN)/mlops dev
+
+test: check types contracts unit ## lint, types, import contracts, tests
+
+test-all: check types contracts ## the slow suites too
+	@$(BIN)/python -m pytest -m ''
+
+check: $(STAMP) ## ruff: lint and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy, strict
+	@$(BIN)/mypy
+
+contracts: $(STAMP) ## import-linter: who may import whom
+	@$(BIN)/lint-imports
+
+unit: $(STAMP) ## tests but the slow ones
+	@$(BIN)/python -m pytest -m 'not slow'
+
+bench: $(STAMP) ## ours and the peer's, side by side
+	@$(BIN)/python -m tests.benchmarks
+
+lock: $(STAMP) ## resolve every version again
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --quiet --upgrade --no-header --no-annotate --output-file requirements.lock
+
+format: $(STAMP) ## let ruff mend what it can
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+clean: ## remove the environment, the caches and the home with all its state
+	rm -rf $(VENV) .mlops .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
