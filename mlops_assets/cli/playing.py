@@ -35,6 +35,7 @@ class Player:
     tell: Callable[[str], None]
     instance: dg.DagsterInstance = field(init=False)
     cursors: dict[str, str | None] = field(default_factory=dict)
+    served: set[str | None] = field(default_factory=set)
     runs: int = 0
 
     def __post_init__(self) -> None:
@@ -64,9 +65,12 @@ class Player:
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
         self.cursors[name] = result.cursor
-        for request in result.run_requests or []:
+        # as the daemon: a run key is served once
+        fresh = [one for one in result.run_requests or [] if one.run_key not in self.served]
+        for request in fresh:
             self.execute(str(definition.job_name), request, name)
-        return len(result.run_requests or [])
+            self.served.add(request.run_key)
+        return len(fresh)
 
     def execute(self, job: str, request: dg.RunRequest, sensor: str) -> None:
         """Execute one requested run to its end, here."""

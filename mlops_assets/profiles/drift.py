@@ -175,17 +175,24 @@ def _warnings(reference: Reference, columns: dict[str, Column]) -> tuple[str, ..
         if name in policy.leave_out:
             continue
         before, now = reference.profile.columns[name], columns[name]
-        change = null_change(before, now)
-        if round(abs(change), 9) >= policy.null_change:
+        low, high = line.own_missing
+        usual = low <= now.missing_share <= high
+        # windows are compared with windows: a gust is missing in most weeks, in some in nearly all
+        if not usual and round(abs(null_change(before, now)), 9) >= policy.null_change:
             found.append(
-                f"{name}: missing in {now.missing_share:.1%} of rows (reference {before.missing_share:.1%})"
+                f"{name}: missing in {now.missing_share:.1%} of rows (reference "
+                f"{before.missing_share:.1%}, its own windows {low:.1%} to {high:.1%})"
             )
         if line.kind == "tv" and sum(before.categories.values()) == before.values:
             # a reference with more categories than its sketch holds can't say what is new
             new = sorted(set(now.categories) - set(before.categories))
-            if new:
+            share = sum(now.categories[category] for category in new) / max(now.values, 1)
+            if new and share >= policy.new_categories:
                 more = f" and {len(new) - 3} more" if len(new) > 3 else ""
-                found.append(f"{name}: never seen in the reference: {', '.join(new[:3])}{more}")
+                found.append(
+                    f"{name}: never seen in the reference: {', '.join(new[:3])}{more} "
+                    f"({share:.1%} of rows)"
+                )
         if now.constant and not before.constant and not line.own_constant:
             found.append(
                 f"{name}: a single value fills the window, as it never did in the reference"

@@ -17,7 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class DriftPolicy(BaseModel):
-    """What counts as drift: a budget of false alarms instead of a threshold."""
+    """What counts as drift: a budget of false alarms instead of a threshold.
+
+    ``null_change`` and ``new_categories`` are for the warning signs: how far the share of missing
+    values must be from the reference's and outside what its own windows had, and the share of rows
+    in categories never seen before.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,6 +30,7 @@ class DriftPolicy(BaseModel):
     leave_out: tuple[str, ...] = ()
     min_row_share: float = Field(default=0.5, ge=0, le=1)
     null_change: float = Field(default=0.05, gt=0, le=1)
+    new_categories: float = Field(default=0.005, ge=0, le=1)
     needed: int = Field(default=2, ge=1)
     of_last: int = Field(default=3, ge=1)
 

@@ -24,7 +24,8 @@ class ReferenceFeature:
 
     ``share`` is its part of the importance (all shares add up to 1; 0: shown, not scored),
     ``own`` its distance in each own window from the others, ``kept`` the categories that stand
-    for themselves, ``own_constant`` whether a single value fills one of its own windows.
+    for themselves, ``own_constant`` whether a single value fills one of its own windows,
+    ``own_missing`` the least and the largest share of missing values in them.
     """
 
     kind: Kind
@@ -32,6 +33,7 @@ class ReferenceFeature:
     own: tuple[float, ...]
     kept: tuple[str, ...]
     own_constant: bool
+    own_missing: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ class Reference:
                 header["median_rows"],
                 {
                     name: ReferenceFeature(
-                        **line | {"own": tuple(line["own"]), "kept": tuple(line["kept"])}
+                        **line
+                        | {name: tuple(line[name]) for name in ("own", "kept", "own_missing")}
                     )
                     for name, line in header["features"].items()
                 },
@@ -155,4 +158,8 @@ def _feature(merged: Column, own: list[Column], share: float) -> ReferenceFeatur
         own=tuple(distance_to_rest(merged, column, merged.kind, kept) for column in own),
         kept=kept,
         own_constant=any(column.constant for column in own),
+        own_missing=(
+            min(column.missing_share for column in own),
+            max(column.missing_share for column in own),
+        ),
     )

@@ -96,13 +96,13 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         repository: RepositoryResource,
         store: StoreResource,
     ) -> dg.SensorResult:
-        versions = repository.get()
+        versions, records = repository.get(), store.get()
         requests = []
         skipped = []
-        for work in due(versions, store.get(), declaration):
+        for work in due(versions, records, declaration):
             attempt = failures(context.instance, work)
             if attempt >= declaration.retraining.attempts:
-                skipped.append(f"{work.window}: {attempt} runs failed, see them; land it again")
+                skipped.append(give_up(declaration, records, work, attempt))
                 continue
             requests.append(
                 dg.RunRequest(
@@ -128,6 +128,29 @@ def failures(instance: dg.DagsterInstance, work: Work) -> int:
     """Count the runs for this very work that failed."""
     failed = dg.RunsFilter(tags={WORK_TAG: work.mark}, statuses=[dg.DagsterRunStatus.FAILURE])
     return instance.get_runs_count(failed)
+
+
+def give_up(declaration: Declaration, store: Store, work: Work, attempts: int) -> str:
+    """Write down that a piece of work is not tried again; return the reason."""
+    reason = (
+        f"{', '.join(work.stages)} of {work.window} not done: {attempts} runs for it failed; see "
+        "them in Dagster, mend the cause, then run the job for that window or land it again"
+    )
+    store.add(
+        "decisions",
+        {
+            "model": declaration.name,
+            "cause": f"ingest:{work.mark}",
+            "window": work.window,
+            "trigger": "data",
+            "decision": "held_back",
+            "code": "failing",
+            "reason": reason,
+            "champion": None,
+            "decided_at": declaration.windows.ends(work.window).isoformat(),
+        },
+    )
+    return reason
 
 
 def observations(

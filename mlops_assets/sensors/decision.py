@@ -15,7 +15,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.resources import MODEL_TAG, LedgerResource, RepositoryResource, StoreResource
-from mlops_assets.sensors.data import due
+from mlops_assets.sensors.data import due, failures
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -45,7 +45,10 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         ledger: LedgerResource,
     ) -> dg.SensorResult:
         versions, records = repository.get(), store.get()
-        if due(versions, records, declaration):
+        if any(
+            failures(context.instance, work) < declaration.retraining.attempts
+            for work in due(versions, records, declaration)
+        ):
             return dg.SensorResult(
                 skip_reason=dg.SkipReason("data is waiting to be ingested; decided after that")
             )

@@ -104,17 +104,35 @@ def test_the_sentence_and_the_lines_say_what_moved(reference: Reference) -> None
 def test_warning_signs_speak_whatever_the_score(reference: Reference) -> None:
     strange = window(
         20,
-        carrier=pl.when(pl.int_range(pl.len()) < 2).then(pl.lit("ZZ")).otherwise("carrier"),
+        carrier=pl.when(pl.int_range(pl.len()) < 20).then(pl.lit("ZZ")).otherwise("carrier"),
         wind=pl.when(pl.int_range(pl.len()) >= 100).then("wind"),
         score=pl.lit(0.5),
     )
     found = judge(reference, "w20", strange, [], 52)
     assert found.verdict == "warning"
     assert found.warnings == (
-        "carrier: never seen in the reference: ZZ",
+        "carrier: never seen in the reference: ZZ (1.0% of rows)",
         "score: a single value fills the window, as it never did in the reference",
-        "wind: missing in 5.0% of rows (reference 0.0%)",
+        "wind: missing in 5.0% of rows (reference 0.0%, its own windows 0.0% to 0.0%)",
     )  # month fills every week with one value, in the reference too
+
+
+def test_a_handful_of_rows_of_a_new_category_and_a_usual_gap_are_no_warning() -> None:
+    # given a reference in whose own windows the gust is missing in a tenth to nine tenths of rows
+    def gusts(seed: int, missing: float, carrier: str = "AA") -> Profile:
+        values = np.random.default_rng(seed).normal(0, 1, 1000)
+        rows = pl.DataFrame({"gust": values, "carrier": ["AA"] * 996 + [carrier] * 4})
+        return profile(
+            rows.with_columns(pl.when(pl.int_range(pl.len()) >= 1000 * missing).then("gust"))
+        )
+
+    built = Reference.build(
+        {f"w{i}": gusts(i, i / 10) for i in range(1, 10)}, {"gust": 1.0}, POLICY
+    )
+    # when a window lies within that, with four rows of a new category, then nothing warns
+    assert judge(built, "w10", gusts(10, 0.8, carrier="ZZ"), [], 52).warnings == ()
+    # and where it lies outside, it does
+    assert "missing in 100.0%" in judge(built, "w11", gusts(11, 1.0), [], 52).warnings[0]
 
 
 def test_text_with_more_values_than_a_sketch_holds_is_never_called_new() -> None:
