@@ -10,8 +10,8 @@ import hashlib
 import importlib
 import json
 import re
-from datetime import date, datetime, timedelta
-from typing import Any, Literal, Self
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -61,8 +61,14 @@ class Windows(Value):
             raise ValueError(f"start {self.start} is no Monday; weeks begin on one, as {monday}")
         if self.every == "month" and first.day != 1:
             raise ValueError(f"start {self.start} is not the first of a month")
-        if self.end is not None and date.fromisoformat(self.end) <= first:
+        if self.end is None:
+            return self
+        end = date.fromisoformat(self.end)
+        if end <= first:
             raise ValueError(f"end {self.end} is not after start {self.start}")
+        # Dagster would leave out the window that holds it
+        if (self.every == "week" and end.weekday() != 0) or (self.every == "month" and end.day != 1):
+            raise ValueError(f"end {self.end} is in the middle of a {self.every}")
         return self
 
     @property
@@ -89,7 +95,8 @@ class Windows(Value):
                 f"`{key}` is no {self.every}; keys are as {self.start}"
             ) from error
         outside = key < self.start or (self.end is not None and key >= self.end)
-        if outside or self.key(begin) != key:
+        # by way of UTC, or an hour that the clocks skip would pass
+        if outside or self.key(begin.astimezone(UTC)) != key:
             until = f" to before {self.end}" if self.end else ""
             raise UnknownNameError(
                 f"`{key}` is none of the declared windows: every {self.every} from "
@@ -162,7 +169,7 @@ class Batches(Value):
     max_null_share: float = Field(
         default=0.2, description="Largest share of nulls in a column that may have any.", ge=0, le=1
     )
-    null_shares: dict[str, float] = Field(
+    null_shares: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict, description="Columns with a limit of their own, instead of that one."
     )
     history: str | None = Field(

@@ -75,7 +75,8 @@ class Home:
     @property
     def store(self) -> Path:
         """The folder of profiles, verdicts and decisions (`MLOPS_STORE`)."""
-        return Path(os.environ.get("MLOPS_STORE") or self.root / "store")
+        named = os.environ.get("MLOPS_STORE")
+        return Path(named).expanduser().resolve() if named else self.root / "store"
 
     @property
     def ledger(self) -> Path:

@@ -82,7 +82,7 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
                 allow_retries=False,
             )
         if landing is not None:
-            commit = publish(versions, declaration, landing, {"dagster.run": context.run_id})
+            commit = publish(versions, declaration, landing, {"dagster.run": context.run.run_id})
         info = versions.stat(commit, path)
         counts = _count(declaration, kind, frame)
         store.get().add(

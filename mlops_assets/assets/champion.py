@@ -324,7 +324,7 @@ class Promotion:
                 "promoted": promoted,
                 "version": entry.version,
                 "reason": reason,
-                "run_id": self.context.run_id,
+                "run_id": self.context.run.run_id,
             },
         )
 

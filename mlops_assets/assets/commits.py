@@ -118,7 +118,7 @@ def write(
             "mlops.model": declaration.name,
             "mlops.stage": stage,
             **({"mlops.window": window} if window else {}),
-            "dagster.run": context.run_id,
+            "dagster.run": context.run.run_id,
             **(metadata or {}),
         },
     )

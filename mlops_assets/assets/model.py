@@ -180,7 +180,7 @@ def train_once(
         seed=seed,
     )
     tags = {
-        "dagster_run": context.run_id,
+        "dagster_run": context.run.run_id,
         "mlflow.parentRunId": parent or "",
         "mlops.data_commit": pinned.data_commit,
         "mlops.training_set": pinned.checksum,

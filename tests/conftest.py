@@ -1,0 +1,155 @@
+"""A small project, played in this process: real Dagster, MLflow, DuckDB, git and files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from mlops_assets.batches.landing import Kind, land
+from mlops_assets.cli.playing import Player
+from mlops_assets.cli.project import Project
+from mlops_assets.cli.status import read_status
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.connection import connect
+from mlops_assets.registry.ledger import Ledger
+from mlops_assets.versions import Repository, open_repository
+from tests import tiny
+
+HOME_VARIABLES = ("MLOPS_HOME", "DAGSTER_HOME", "MLOPS_MODULE", "MLFLOW_TRACKING_URI")
+
+
+@dataclass
+class Played:
+    """A project of one tiny model, and the ways to play with it."""
+
+    project: Project
+    player: Player
+    told: list[str]
+
+    @property
+    def repository(self) -> Repository:
+        return open_repository(self.project.home.repository)
+
+    @property
+    def store(self) -> Store:
+        return Store(self.project.home.store)
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.project.home.ledger)
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        return self.player.instance
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return read_status(tiny.MODEL)["models"][0]
+
+    def land(self, number: int, kind: Kind = "batches", frame: pl.DataFrame | None = None) -> Any:
+        """Land a window's file; its own history unless a frame is given."""
+        key = tiny.window(number)
+        file = self.project.root / "history" / kind / f"{key}.parquet"
+        if frame is not None:
+            file = self.project.root / f"handmade-{kind}-{key}.parquet"
+            frame.write_parquet(file)
+        return land(self.repository, self.player.declaration, file, kind=kind, window=key)
+
+    def turn(self, *numbers: int) -> None:
+        """Play whole turns: land batch and labels, then whatever is due."""
+        for number in numbers:
+            self.land(number, "batches")
+            self.land(number, "labels")
+            self.player.settle()
+
+    def runs(self, job: str) -> list[dg.DagsterRun]:
+        """Return a job's runs, the newest first."""
+        return self.instance.get_runs(dg.RunsFilter(job_name=f"{tiny.MODEL}__{job}"))
+
+    def materialize(self, job: str, *stages: str, **tags: str) -> dg.ExecuteInProcessResult:
+        """Run some stages of a job by hand."""
+        return self.project.repository.get_job(f"{tiny.MODEL}__{job}").execute_in_process(
+            instance=self.instance,
+            asset_selection=[dg.AssetKey([tiny.MODEL, stage]) for stage in stages] or None,
+            tags=tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+
+    def frame(self, stage: str, number: int) -> pl.DataFrame:
+        """Read a stage's object of a window from main."""
+        path = f"{tiny.MODEL}/{stage}/{tiny.window(number)}.parquet"
+        return pl.read_parquet(self.repository.location("main", path).uri)
+
+
+@pytest.fixture(scope="session")
+def fresh_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an empty MLflow database once: that takes seconds."""
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    connect(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+def open_project(folder: Path, fresh_mlflow: Path) -> Played:
+    """Open a tiny project in this process, with a home that no other has."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tiny_project"]:
+        del sys.modules[name]
+    os.environ["MLOPS_HOME"] = str(folder / ".mlops")
+    for name in HOME_VARIABLES[1:]:
+        os.environ.pop(name, None)
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    project = Project.find()
+    project.home.prepare()
+    shutil.copy(fresh_mlflow, project.home.root / "mlflow" / "mlflow.db")
+    told: list[str] = []
+    return Played(project, Player(project, project.declaration(tiny.MODEL), told.append), told)
+
+
+@pytest.fixture(scope="session")
+def _as_it_was() -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in HOME_VARIABLES}
+    folder, path = Path.cwd(), list(sys.path)
+    yield
+    os.chdir(folder)
+    sys.path[:] = path
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
+@pytest.fixture
+def played(tmp_path: Path, fresh_mlflow: Path, _as_it_was: None) -> Played:
+    """Return a tiny project in which nothing has landed yet."""
+    return open_project(tiny.make_project(tmp_path / "project"), fresh_mlflow)
+
+
+@pytest.fixture(scope="module")
+def promoted(
+    tmp_path_factory: pytest.TempPathFactory, fresh_mlflow: Path, _as_it_was: None
+) -> Iterator[Played]:
+    """Return a project with a first champion and two windows that it scored; shared by a module."""
+    folder = tiny.make_project(tmp_path_factory.mktemp("promoted") / "project")
+    opened = open_project(folder, fresh_mlflow)
+    opened.turn(*range(9))
+    yield opened
+
+
+@pytest.fixture(autouse=True)
+def _in_its_own_home(request: pytest.FixtureRequest) -> None:
+    """Point the environment at the project of the test, also where another was opened since."""
+    if "promoted" in request.fixturenames:
+        opened: Played = request.getfixturevalue("promoted")
+        os.environ["MLOPS_HOME"] = str(opened.project.home.root)
+        os.environ["DAGSTER_HOME"] = str(opened.project.home.root / "dagster")
+        os.chdir(opened.project.root)

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mlops_assets
+from mlops_assets.errors import HomeError
+from mlops_assets.home import INSTANCE_SETTINGS, Home, project_root
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from mlops_assets.home import Home
+with Home(Path(sys.argv[1])).held("mlops replay late"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "MLOPS_HOME",
+        "DAGSTER_HOME",
+        "MLOPS_REPOSITORY",
+        "MLOPS_STORE",
+        "MLFLOW_TRACKING_URI",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.mark.parametrize("marker", ["pyproject.toml", "workspace.yaml"])
+def test_the_home_is_in_the_projects_folder(
+    marker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / marker).touch()
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "data" / "deep")
+
+    assert Home.find() == Home(tmp_path.resolve() / ".mlops")
+
+
+def test_the_nearest_project_counts(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    for folder in (tmp_path, inner):
+        (folder / "pyproject.toml").touch()
+
+    assert project_root(inner) == inner.resolve()
+
+
+def test_without_a_project_it_is_the_folder_itself() -> None:
+    assert project_root(Path("/")) == Path("/")
+
+
+def test_everything_is_in_the_home(home: Home) -> None:
+    root = home.root
+
+    assert home.dagster == root / "dagster"
+    assert home.repository == str(root / "repository")
+    assert home.store == root / "store"
+    assert home.ledger == root / "ledger"
+    assert home.mlflow == f"sqlite:///{root}/mlflow/mlflow.db"
+    assert home.mlflow_artifacts == f"file://{root}/mlflow/artifacts"
+    assert home.environment() == {"MLOPS_HOME": str(root), "DAGSTER_HOME": str(root / "dagster")}
+
+
+def test_a_variable_points_each_part_elsewhere(
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MLOPS_HOME", "~/mine")
+    monkeypatch.setenv("DAGSTER_HOME", "~/dagster")
+    monkeypatch.setenv("MLOPS_STORE", "~/store")
+    monkeypatch.setenv("MLOPS_REPOSITORY", "lakefs://data")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+
+    assert Home.find() == Home(tmp_path.resolve() / "mine")
+    assert home.dagster == tmp_path.resolve() / "dagster"
+    assert home.store == tmp_path.resolve() / "store"
+    assert home.repository == "lakefs://data"
+    assert home.mlflow == "http://mlflow:5000"
+    assert home.mlflow_artifacts is None
+
+
+def test_a_variable_that_is_empty_is_none(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (home.dagster, home.store, home.repository, home.mlflow, home.mlflow_artifacts)
+    for name in ("DAGSTER_HOME", "MLOPS_STORE", "MLOPS_REPOSITORY", "MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, "")
+
+    after = (home.dagster, home.store, home.repository, home.mlflow, home.mlflow_artifacts)
+    assert after == before
+
+
+def test_artifacts_of_a_home_with_a_space_are_a_url() -> None:
+    home = Home(Path("/a b/#1"))
+
+    assert home.mlflow_artifacts == "file:///a%20b/%231/mlflow/artifacts"
+
+
+def test_it_is_prepared_once_and_settings_are_never_overwritten(home: Home) -> None:
+    settings, ignore = home.dagster / "dagster.yaml", home.root / ".gitignore"
+    assert home.prepare() == home
+    assert settings.read_text() == INSTANCE_SETTINGS
+    assert ignore.read_text() == "*\n"
+
+    settings.write_text("# mine\n")
+    ignore.write_text("# mine\n")
+    home.prepare()
+
+    assert (settings.read_text(), ignore.read_text()) == ("# mine\n", "# mine\n")
+    assert [found.name for found in home.dagster.iterdir()] == ["dagster.yaml"]
+
+
+@pytest.mark.parametrize("root", ["file", "file/below"])
+def test_a_home_that_is_a_file_is_refused(root: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+
+    with pytest.raises(HomeError, match="can't be used: .*; name another folder in MLOPS_HOME"):
+        Home(tmp_path / root).prepare()
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_only_one_holds_it_and_the_other_is_told_who(home: Home) -> None:
+    assert home.holder() is None
+
+    with home.held("mlops dev"):
+        assert "`mlops dev`" in str(home.holder())
+        with pytest.raises(HomeError, match="in use by `mlops dev` "), home.held("mlops replay"):
+            pass
+        assert "`mlops dev`" in str(home.holder())
+
+    assert home.holder() is None
+    with home.held("mlops replay"):
+        assert "`mlops replay`" in str(home.holder())
+
+
+def test_another_home_is_another_matter(home: Home, tmp_path: Path) -> None:
+    with home.held("mlops dev"), Home(tmp_path / "second").held("mlops replay"):
+        assert "`mlops dev`" in str(home.holder())
+
+
+def test_a_failure_frees_it(home: Home) -> None:
+    with pytest.raises(ZeroDivisionError), home.held("mlops replay"):
+        raise ZeroDivisionError
+
+    assert home.holder() is None
+
+
+def test_a_killed_holder_frees_it(home: Home) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(home.root)],
+        cwd=Path(mlops_assets.__file__).parents[1],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    expected = f"`mlops replay late` (process {process.pid})"
+    assert home.holder() == expected
+    with pytest.raises(HomeError) as refused, home.held("mlops dev"):
+        pass
+    assert expected in str(refused.value)
+
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+    assert home.holder() is None
+    with home.held("mlops dev"):
+        assert "`mlops dev`" in str(home.holder())
