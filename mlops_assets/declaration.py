@@ -67,7 +67,9 @@ class Windows(Value):
         if end <= first:
             raise ValueError(f"end {self.end} is not after start {self.start}")
         # Dagster would leave out the window that holds it
-        if (self.every == "week" and end.weekday() != 0) or (self.every == "month" and end.day != 1):
+        if (self.every == "week" and end.weekday() != 0) or (
+            self.every == "month" and end.day != 1
+        ):
             raise ValueError(f"end {self.end} is in the middle of a {self.every}")
         return self
 
@@ -103,6 +105,14 @@ class Windows(Value):
                 f"{self.start}{until}"
             )
         return begin
+
+    def declares(self, key: str) -> bool:
+        """Say whether `key` names a window of this declaration."""
+        try:
+            self.begins(key)
+        except UnknownNameError:
+            return False
+        return True
 
     def ends(self, key: str) -> datetime:
         """Return the first moment after window `key`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.errors import RegistryError
 from mlops_assets.home import Home
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.connection import connect
@@ -85,8 +86,12 @@ def mlflow_run(context: dg.InitResourceContext) -> Iterator[Any]:
     Its own hook ends a run only when the last node of a job ran; runs of a part of a job, and
     failed ones, would stay RUNNING.
     """
-    run = context.dagster_run
-    model = (run.tags.get(MODEL_TAG) if run else None) or _model_of(context)
+    run = context.run
+    if run is None:
+        raise RegistryError("the MLflow run of a Dagster run needs one; use it inside a run")
+    # the job carries the tag; a run of single assets names the model in their keys
+    selected = sorted(key.path[0] for key in run.asset_selection or ())
+    model = run.tags.get(MODEL_TAG) or (selected[0] if selected else run.job_name)
     home = Home.find().prepare()
     registry = RegistryResource()
     _ = registry.tracking(model).experiment_id  # made with the home's artifact root, if it is new
@@ -105,21 +110,14 @@ def mlflow_run(context: dg.InitResourceContext) -> Iterator[Any]:
     try:
         yield tracked
     finally:
-        tracked.end_run(status="FAILED" if _has_failed(context) else "FINISHED")
+        tracked.end_run(status="FAILED" if _has_failed(context, run) else "FINISHED")
 
 
-def _has_failed(context: dg.InitResourceContext) -> bool:
-    if context.instance is None or context.run_id is None:
-        return False
-    failures = context.instance.all_logs(context.run_id, of_type={dg.DagsterEventType.STEP_FAILURE})
-    return bool(failures)
-
-
-def _model_of(context: dg.InitResourceContext) -> str:
-    selection = context.dagster_run.asset_selection if context.dagster_run else None
-    for key in sorted(selection or [], key=lambda key: key.path):
-        return key.path[0]
-    return "unnamed"
+def _has_failed(context: dg.InitResourceContext, run: dg.DagsterRun) -> bool:
+    failed = {dg.DagsterEventType.STEP_FAILURE}
+    return context.instance is not None and bool(
+        context.instance.all_logs(run.run_id, of_type=failed)
+    )
 
 
 RESOURCES: dict[str, Any] = {

@@ -116,7 +116,7 @@ def open_project(folder: Path, fresh_mlflow: Path) -> Played:
 
 
 @pytest.fixture(scope="session")
-def _as_it_was() -> Iterator[None]:
+def as_it_was() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in HOME_VARIABLES}
     folder, path = Path.cwd(), list(sys.path)
     yield
@@ -129,20 +129,20 @@ def _as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture
-def played(tmp_path: Path, fresh_mlflow: Path, _as_it_was: None) -> Played:
+def played(tmp_path: Path, fresh_mlflow: Path, as_it_was: None) -> Played:
     """Return a tiny project in which nothing has landed yet."""
     return open_project(tiny.make_project(tmp_path / "project"), fresh_mlflow)
 
 
 @pytest.fixture(scope="module")
 def promoted(
-    tmp_path_factory: pytest.TempPathFactory, fresh_mlflow: Path, _as_it_was: None
-) -> Iterator[Played]:
+    tmp_path_factory: pytest.TempPathFactory, fresh_mlflow: Path, as_it_was: None
+) -> Played:
     """Return a project with a first champion and two windows that it scored; shared by a module."""
     folder = tiny.make_project(tmp_path_factory.mktemp("promoted") / "project")
     opened = open_project(folder, fresh_mlflow)
     opened.turn(*range(9))
-    yield opened
+    return opened
 
 
 @pytest.fixture(autouse=True)

@@ -124,7 +124,7 @@ def test_it_is_prepared_once_and_settings_are_never_overwritten(home: Home) -> N
 def test_a_home_that_is_a_file_is_refused(root: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
 
-    with pytest.raises(HomeError, match="can't be used: .*; name another folder in MLOPS_HOME"):
+    with pytest.raises(HomeError, match=r"can't be used: .*; name another folder in MLOPS_HOME"):
         Home(tmp_path / root).prepare()
     assert (tmp_path / "file").read_text() == "precious"
 

@@ -10,7 +10,7 @@ import dataframely as dy
 import polars as pl
 
 from mlops_assets.declaration import Windows
-from mlops_assets.errors import did_you_mean
+from mlops_assets.errors import DeclarationError, did_you_mean
 
 SHOWN = 5  # examples in a message; a report is read by a person
 
@@ -74,7 +74,17 @@ def check(
         max_null_share: largest share of nulls in a nullable column, from 0 to 1.
         null_shares: limits of single columns, instead of that one.
 
+    Raises:
+        DeclarationError: the contract has not the declared time or key column.
+
     """
+    for name in (time, *key):
+        if name not in contract.columns():
+            hint = did_you_mean(name, contract.columns())
+            raise DeclarationError(
+                f"{contract.__name__} has no column `{name}`, which is declared as the time or "
+                f"in the key{hint}"
+            )
     schema = tuple(_schema_problems(frame, contract))
     if schema:
         rows = int(frame.select(pl.len()).collect(engine="streaming").item())
@@ -109,7 +119,7 @@ def check(
         for name, column in columns.items()
         if column.nullable and nulls[name] > limits[name]
     ]
-    quality += _broken_rules(frame, contract)
+    quality += _broken_rules(frame, contract, key)
     return Report(rows, (), tuple(quality), facts)
 
 
@@ -131,11 +141,14 @@ def _foreign_windows(frame: pl.LazyFrame, window: str, windows: Windows, time: s
         .group_by("window")
         .len()
         .collect(engine="streaming")
-        .sort("len", descending=True)
+        .sort("len", "window", descending=[True, False])
     )
     if other.is_empty():
         return []
-    where = ", ".join(f"{count:,} of {key}" for key, count in other.head(SHOWN).iter_rows())
+    where = ", ".join(
+        f"{count:,} of {key}" if key else f"{count:,} without a time"
+        for key, count in other.head(SHOWN).iter_rows()
+    )
     return [f"{int(other['len'].sum()):,} rows are not of window {window}: {where}"]
 
 
@@ -146,11 +159,11 @@ def _examples(frame: pl.LazyFrame, key: Sequence[str]) -> str:
     return ", as " + "; ".join("/".join(str(part) for part in row) for row in repeated.iter_rows())
 
 
-def _broken_rules(frame: pl.LazyFrame, contract: type[dy.Schema]) -> list[str]:
+def _broken_rules(frame: pl.LazyFrame, contract: type[dy.Schema], key: Sequence[str]) -> list[str]:
     _, failures = contract.filter(frame.select(contract.column_names()).collect(engine="streaming"))
     problems = []
     for rule, count in sorted(failures.counts().items()):
-        if rule == "primary_key":
+        if rule == "primary_key" and set(contract.primary_key()) == set(key):
             continue  # said above, with examples
         column, _, broken = rule.partition("|")
         what = f"`{column}` breaks `{broken}`" if broken else f"the rule `{rule}` is broken"

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+import dataframely as dy
+
 from mlops_assets.batches.checks import Report, check
 from mlops_assets.batches.reading import read, window_of
 from mlops_assets.declaration import Declaration, load
@@ -26,7 +28,6 @@ from mlops_assets.errors import (
 )
 
 if TYPE_CHECKING:
-    import dataframely as dy
     import polars as pl
 
     from mlops_assets.versions import Repository
@@ -74,10 +75,16 @@ def audit(declaration: Declaration, kind: Kind, window: str, frame: pl.LazyFrame
 
 
 def kind_of(declaration: Declaration, frame: pl.LazyFrame) -> Kind:
-    """Tell labels from a batch by whose columns the file has more of."""
+    """Tell labels from a batch: whose own columns, that the other has not, the file has more of."""
     there = set(frame.collect_schema().names())
-    missing = {kind: len(set(contract_of(declaration, kind).columns()) - there) for kind in KINDS}
-    return "labels" if missing["labels"] < missing["batches"] else "batches"
+    batch, labels = (set(contract_of(declaration, kind).columns()) for kind in KINDS)
+
+    def missing(columns: set[str], other: set[str]) -> tuple[float, int]:
+        own = columns - other
+        # a share, since labels have few: two names misspelt make no labels of a batch
+        return len(own - there) / max(len(own), 1), len(columns - there)
+
+    return "labels" if missing(labels, batch) < missing(batch, labels) else "batches"
 
 
 def land(
@@ -98,10 +105,9 @@ def land(
         UnknownNameError: it is of a window that is not declared.
 
     """
-    frame = read(file, contract_of(declaration, kind or "batches"))
-    kind = kind or kind_of(declaration, frame)
-    if file.suffix != ".parquet":
-        frame = read(file, contract_of(declaration, kind))
+    # the names of its columns say the kind, only then are their types known
+    kind = kind or kind_of(declaration, read(file, dy.Schema))
+    frame = read(file, contract_of(declaration, kind))
     window = window or window_of(file, frame, declaration.windows, declaration.batches.time)
     declaration.windows.begins(window)
     path = declaration.path(kind, window)
@@ -186,7 +192,10 @@ def landed_versions(repository: Repository, declaration: Declaration, kind: Kind
 def refuse(
     repository: Repository, declaration: Declaration, landing: Landing, report: Report
 ) -> Landing:
-    """Write the report beside the refused file, on its branch. Main stays as it is."""
+    """Write the report beside the refused file, on its branch. Main stays as it is.
+
+    Refusing twice for the same reasons is the same refusal.
+    """
     details = {
         "mlops.kind": landing.kind,
         "mlops.window": landing.window,
@@ -197,7 +206,7 @@ def refuse(
     }
     message = f"{declaration.name}: {landing.kind} of {landing.window} refused"
     with repository.transaction(
-        landing.branch, message, details, allow_unchanged=False
+        landing.branch, message, details, allow_unchanged=True
     ) as transaction:
         transaction.put(
             f"{declaration.name}/reports/{landing.kind}/{landing.window}.json",
@@ -242,7 +251,8 @@ def publish(
 ) -> str:
     """Merge a checked landing into main and return main's commit.
 
-    What was refused for the same window is kept by a tag, its branch removed: it is mended.
+    What was refused for the same window is kept by a tag, its branch removed: it is mended. What
+    landed for it since is newer and stays. Publishing twice is publishing once.
 
     Raises:
         BatchRefusedError: the landing was refused.
@@ -262,12 +272,15 @@ def publish(
     }
     message = f"{declaration.name}: {landing.kind} of {landing.window} published"
     try:
-        # a corrected window may land twice before either is published: the newer one is meant
-        commit = repository.merge(landing.branch, MAIN, message, details, strategy="source-wins")
+        # a corrected window may land twice before either is published: the newer one is meant.
+        # By commit: that is what was checked, and it is there when a copy has removed the branch
+        commit = repository.merge(landing.commit, MAIN, message, details, strategy="source-wins")
     except NothingToCommitError:
         commit = repository.resolve(MAIN)  # merged by one that was killed right after
+    landed_at = repository.commit(landing.commit).created_at
     for other in landings(repository, declaration.name):
-        if (other.kind, other.window) == (landing.kind, landing.window):
+        newer = not other.refused and repository.commit(other.commit).created_at > landed_at
+        if (other.kind, other.window) == (landing.kind, landing.window) and not newer:
             _retire(repository, other)
     return commit
 

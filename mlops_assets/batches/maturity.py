@@ -37,14 +37,16 @@ class LandedWindows:
 
 
 def landed_windows(repository: Repository, declaration: Declaration, ref: str) -> LandedWindows:
-    """Say which windows a commit holds and which are mature on the data's time."""
+    """Say which windows a commit holds and which are mature on the data's time.
+
+    What others put beside them that is no declared window counts for nothing.
+    """
     held = {}
     for kind in KINDS:
         prefix = f"{declaration.name}/{kind}/"
-        held[kind] = sorted(
-            info.path.removeprefix(prefix).removesuffix(".parquet")
-            for info in repository.objects(ref, prefix)
-        )
+        names = (info.path.removeprefix(prefix) for info in repository.objects(ref, prefix))
+        keys = (name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
+        held[kind] = sorted(key for key in keys if declaration.windows.declares(key))
     if not held["batches"]:
         return LandedWindows((), tuple(held["labels"]), (), None)
     now = declaration.windows.ends(held["batches"][-1])

@@ -17,7 +17,8 @@ READABLE = (".parquet", ".csv")
 def read(file: Path, contract: type[dy.Schema]) -> pl.LazyFrame:
     """Open a file lazily.
 
-    CSV has no types: each column that the contract knows is read as the contract's type.
+    CSV has no types: each column that the contract knows is read as the contract's type. A time
+    that names no zone is of the contract's zone; a boolean is `true` or `false`.
 
     Raises:
         BatchRefusedError: no such file, an unknown ending, or a content that can't be read.
@@ -46,7 +47,7 @@ def window_of(file: Path, frame: pl.LazyFrame, windows: Windows, time: str) -> s
 
     """
     stem = file.stem
-    if stem and _is_window(stem, windows):
+    if windows.declares(stem):
         return stem
     hint = f"name the file after its window, as {windows.start}{file.suffix}, or give --window"
     dtype = frame.collect_schema().get(time)
@@ -67,16 +68,6 @@ def window_of(file: Path, frame: pl.LazyFrame, windows: Windows, time: str) -> s
     return str(most["window"][0])
 
 
-def _is_window(name: str, windows: Windows) -> bool:
-    from mlops_assets.errors import UnknownNameError
-
-    try:
-        windows.begins(name)
-    except UnknownNameError:
-        return False
-    return True
-
-
 def _typed(frame: pl.LazyFrame, contract: type[dy.Schema]) -> pl.LazyFrame:
     there = frame.collect_schema().names()
     expressions = []
@@ -85,15 +76,24 @@ def _typed(frame: pl.LazyFrame, contract: type[dy.Schema]) -> pl.LazyFrame:
             continue
         dtype = column.dtype
         if isinstance(dtype, pl.Datetime):
-            moment = pl.col(name).str.to_datetime(time_unit=dtype.time_unit, time_zone="UTC")
-            expressions.append(moment.dt.convert_time_zone(dtype.time_zone or "UTC"))
+            # a text that names a zone is converted, one that names none is of the contract's
+            moment = pl.col(name).str.to_datetime(
+                time_unit=dtype.time_unit, time_zone=dtype.time_zone
+            )
+            expressions.append(moment)
+        elif dtype == pl.Date:
+            expressions.append(pl.col(name).str.to_date())
+        elif dtype == pl.Time:
+            expressions.append(pl.col(name).str.to_time())
         elif dtype == pl.Boolean:
-            expressions.append(pl.col(name).str.to_lowercase() == "true")
+            truth = pl.col(name).str.to_lowercase()
+            expressions.append(
+                truth.replace_strict({"true": True, "false": False}, return_dtype=pl.Boolean)
+            )
         elif dtype != pl.String:
             expressions.append(pl.col(name).cast(dtype))
     typed = frame.with_columns(expressions)
-    # the cast is strict: find out now, where it can be said which file it is
-    typed.select(pl.len(), *(pl.col(e.meta.output_name()).count() for e in expressions)).collect(
-        engine="streaming"
-    )
+    # the cast is strict and ragged lines are an error, but only in a column that is read: find out
+    # now, where it can be said which file it is
+    typed.select(pl.all().count()).collect(engine="streaming")
     return typed

@@ -108,14 +108,16 @@ def definition_resources(
 def failure(result: dg.ExecuteInProcessResult) -> str:
     """Say why a run failed, in the words of the step that did."""
     for event in result.all_events:
+        data = event.event_specific_data
         if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data and data.user_failure_data.description:
-                return data.user_failure_data.description
-            error = data.error
-            while error is not None and error.cause is not None:
+            said = event.step_failure_data.user_failure_data
+            if said and said.description:
+                return said.description
+        error = getattr(data, "error", None)  # of a step, a resource, or the run as a whole
+        if error is not None:
+            while error.cause is not None:
                 error = error.cause
-            return error.message.strip() if error else "see the run in Dagster"
+            return str(error.message).strip()
     return "see the run in Dagster"
 
 

@@ -100,7 +100,9 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
         ),
         (
             "cooldown",
-            since is not None and since < rules.cooldown_windows and not by_hand,
+            since is not None
+            and since < rules.cooldown_windows
+            and evidence.trigger not in ("manual", "initial"),
             f"{since} of {rules.cooldown_windows} windows have passed since the last retraining",
         ),
         (

@@ -36,9 +36,10 @@ def compute(
                 raise FeatureError(
                     f"feature `{name}`: no column `{root}`{did_you_mean(root, there)}"
                 )
-    frame = batch.select(*key, *(expression.alias(name) for name, expression in features.items()))
+    columns = [*map(pl.col, key), *(one.alias(name) for name, one in features.items())]
     try:
-        schema = frame.collect_schema()
+        # without rows: the schema alone does not find an expression of a wrong type
+        schema = batch.clear().select(columns).collect().schema
     except (ColumnNotFoundError, PolarsError) as error:
         raise FeatureError(
             f"the features can't be computed: {str(error).splitlines()[0]}"
@@ -49,12 +50,16 @@ def compute(
             raise FeatureError(
                 f"feature `{name}` is {dtype}; make it a number, a boolean or a string"
             )
-    return frame
+    return batch.select(columns)
 
 
 def code_version(features: Mapping[str, pl.Expr]) -> str:
     """Return a short hash of what the expressions say, for lineage and fingerprints."""
-    said = "\n".join(f"{name}={expression}" for name, expression in sorted(features.items()))
+    # what Polars prints of an expression is cut short, and leaves out some of its options
+    said = "\n".join(
+        f"{name}={expression.meta.serialize(format='json')}"
+        for name, expression in sorted(features.items())
+    )
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 

@@ -49,7 +49,7 @@ def due(repository: Repository, store: Store, declaration: Declaration) -> list[
         kind: {
             window: version
             for window, version in landed_versions(repository, declaration, kind).items()
-            if (kind, window, version) not in refused and _declared(declaration, window)
+            if (kind, window, version) not in refused and declaration.windows.declares(window)
         }
         for kind in KINDS
     }
@@ -167,7 +167,9 @@ def observations(
         versions = landed_versions(repository, declaration, kind)
         after[kind] = {window: version[:16] for window, version in versions.items()}
         for window, version in versions.items():
-            if before.get(kind, {}).get(window) != version[:16] and _declared(declaration, window):
+            if before.get(kind, {}).get(window) != version[:16] and declaration.windows.declares(
+                window
+            ):
                 events.append(
                     dg.AssetObservation(
                         asset_key=[declaration.name, name],
@@ -176,13 +178,3 @@ def observations(
                     )
                 )
     return events, json.dumps(after)
-
-
-def _declared(declaration: Declaration, window: str) -> bool:
-    from mlops_assets.errors import UnknownNameError
-
-    try:
-        declaration.windows.begins(window)
-    except UnknownNameError:
-        return False
-    return True

@@ -78,9 +78,7 @@ def test_csv_is_of_the_contracts_types_and_text_where_it_says_nothing(tmp_path: 
         ("2024-01-01T05:00", 10),
     ],
 )
-def test_a_time_is_moved_to_the_contracts_zone(
-    text: str, hour_in_utc: int, tmp_path: Path
-) -> None:
+def test_a_time_is_moved_to_the_contracts_zone(text: str, hour_in_utc: int, tmp_path: Path) -> None:
     frame = read(written(tmp_path, f"id,at\n1,{text}\n"), Visit).collect()
 
     assert frame.schema["at"] == pl.Datetime("us", "America/New_York")
@@ -112,7 +110,7 @@ def test_a_time_without_a_zone_stays_without_one(tmp_path: Path) -> None:
     ],
 )
 def test_csv_that_does_not_fit_is_refused_by_name(text: str, tmp_path: Path) -> None:
-    with pytest.raises(BatchRefusedError, match=r"visits\.csv can't be read: \w+"):
+    with pytest.raises(BatchRefusedError, match=r"visits\.csv can't be read: ."):
         read(written(tmp_path, text), Visit)
 
 

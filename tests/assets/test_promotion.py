@@ -1,0 +1,160 @@
+"""Gates are read again, a refusal is a normal outcome, and doing it twice changes nothing."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from mlops_assets.resources import RegistryResource
+from tests import tiny
+from tests.conftest import Played
+
+CHAIN = ("training_set", "model", "evaluation", "champion")
+
+
+def mlflow_runs(promoted: Played, status: str) -> list[str]:
+    tracking = RegistryResource().tracking(tiny.MODEL)
+    found = tracking.client.search_runs(
+        [tracking.experiment_id], f"attributes.status = '{status}'", max_results=500
+    )
+    return [run.info.run_id for run in found]
+
+
+def metadata(played: Played, stage: str) -> dict[str, object]:
+    event = played.instance.get_latest_materialization_event(dg.AssetKey([tiny.MODEL, stage]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def test_the_first_champion_is_gated_refitted_and_written_down(promoted: Played) -> None:
+    entry = promoted.ledger.entries(tiny.MODEL)[0]
+    # given the declared six mature windows, it was promoted at the turn of the seventh
+    assert (entry.event, entry.version, entry.trigger) == ("promoted", 1, "initial")
+    assert entry.window == tiny.window(6)
+    # then it learnt all of them, the held-out one too, after its gates passed
+    assert list(entry.training_windows) == [tiny.window(n) for n in range(6)]
+    assert {gate.name for gate in entry.gates} == {
+        "better_than_baseline",
+        "better_than_champion",
+        "refit_scores_agree",
+        "refit_ranks_agree",
+    }
+    assert all(gate.passed for gate in entry.gates)
+    # and MLflow's alias follows, its data is pinned, nothing is left running
+    assert RegistryResource().registry().champion(tiny.MODEL) == 1
+    assert promoted.repository.resolve("pinned-tiny-v1") == entry.data_commit
+    assert mlflow_runs(promoted, "RUNNING") == []
+    assert promoted.status["retrainings"] == []
+    assert promoted.status["first_training"]["promoted"] is True
+
+
+def test_it_serves_from_the_next_window_on(promoted: Played) -> None:
+    versions = {one["window"]: one["version"] for one in promoted.status["windows"]}
+    assert versions[tiny.window(6)] is None
+    assert versions[tiny.window(7)] == 1
+
+
+def test_the_same_inputs_are_not_trained_twice(promoted: Played) -> None:
+    # given a model trained from this training set
+    promoted.materialize("retrain", "training_set", "model")
+    trained = len(mlflow_runs(promoted, "FINISHED"))
+    first = metadata(promoted, "model")
+    # when it is asked for again
+    assert promoted.materialize("retrain", "training_set", "model").success
+    # then it is the same, and all that MLflow has more is the record of this very Dagster run
+    again = metadata(promoted, "model")
+    assert again["reused"] is True
+    assert again["fingerprint"] == first["fingerprint"]
+    assert again["mlflow_run_id"] == first["mlflow_run_id"]
+    assert len(mlflow_runs(promoted, "FINISHED")) == trained + 1
+
+
+def test_a_champion_is_never_compared_on_windows_it_saw(promoted: Played) -> None:
+    # given a champion trained up to window 5, of which windows 6 and 7 are mature and unseen:
+    # when the evaluation is of the windows that the champion learnt from
+    entries = len(promoted.ledger.entries(tiny.MODEL))
+    declaration = promoted.player.declaration
+    assert declaration.gates.holdout_windows == 1
+    result = promoted.materialize("retrain", *CHAIN)
+    # then the newest mature window, 7, was held out, which nobody saw
+    assert result.success
+    assert metadata(promoted, "evaluation")["holdout"] == [tiny.window(7)]
+    assert len(promoted.ledger.entries(tiny.MODEL)) == entries + 1
+
+
+def test_promotion_does_not_trust_gates_of_another_evaluation(promoted: Played) -> None:
+    # given a chain that was decided, and then one more evaluation, whose gates were left out
+    before = promoted.ledger.entries(tiny.MODEL)
+    evaluation = dg.AssetKey([tiny.MODEL, "evaluation"])
+    unchecked = dg.materialize(
+        [promoted.project.repository.assets_defs_by_key[evaluation]],
+        selection=dg.AssetSelection.assets(evaluation).without_checks(),
+        instance=promoted.instance,
+    )
+    assert unchecked.success
+    # when the champion is asked for alone
+    result = promoted.materialize("retrain", "champion")
+    # then it refuses to decide, and says what to do
+    assert not result.success
+    failure = next(event for event in result.all_events if event.is_step_failure)
+    assert "has not judged this challenger" in str(failure.step_failure_data)
+    assert promoted.ledger.entries(tiny.MODEL) == before
+
+
+def test_deciding_the_same_cause_again_ends_the_same(played: Played) -> None:
+    # given a promotion whose process was killed after it wrote the ledger: the alias is not moved
+    played.turn(*range(7))
+    before = played.ledger.entries(tiny.MODEL)
+    registry = RegistryResource().registry()
+    registry.set_champion(tiny.MODEL, None)
+    # when the very same request runs again
+    tags = {
+        "mlops/cause": before[0].cause,
+        "mlops/trigger": "initial",
+        "mlops/reason": before[0].reason,
+        "mlops/model": tiny.MODEL,
+    }
+    assert played.materialize("retrain", *CHAIN, **tags).success
+    # then the ledger is as it was, no version was added, and the alias is where it belongs
+    assert played.ledger.entries(tiny.MODEL) == before
+    assert registry.champion(tiny.MODEL) == 1
+    assert len(registry.client.search_model_versions("name = 'tiny'")) == 1
+
+
+def test_a_refused_challenger_is_no_failed_run(played: Played) -> None:
+    # given a champion, and labels without any sense in the windows that follow
+    played.turn(*range(8))
+    for number in (8, 9):
+        played.land(number, "batches", tiny.batch(number)[0])
+        outcomes = tiny.batch(number)[1]
+        flipped = outcomes.with_columns((1 - outcomes["paid"]).alias("paid"))
+        played.land(number, "labels", flipped)
+        played.player.settle()
+    # when a retraining is asked for
+    result = played.materialize("retrain", *CHAIN)
+    # then the run succeeds, the champion stays, and the ledger and the status say why
+    assert result.success
+    last = played.ledger.entries(tiny.MODEL)[-1]
+    assert (last.event, last.version, last.previous) == ("refused", None, 1)
+    assert RegistryResource().registry().champion(tiny.MODEL) == 1
+    assert played.status["champion"]["version"] == 1
+    assert played.status["retrainings"][-1]["promoted"] is False
+    assert "worse" in played.status["retrainings"][-1]["reason"]
+    assert metadata(played, "champion")["decision"] == "refused"
+
+
+def test_the_registered_version_loads_as_an_ordinary_mlflow_model(promoted: Played) -> None:
+    import mlflow
+    import numpy as np
+
+    from mlops_assets.assets.model import load_model
+
+    registry = RegistryResource().registry()
+    version = registry.version(tiny.MODEL, 1)
+    ours = load_model(RegistryResource().tracking(tiny.MODEL), version.run_id)
+    rows = promoted.frame("features", 8)
+    mlflow.set_tracking_uri(promoted.project.home.mlflow)
+    theirs = mlflow.pyfunc.load_model(f"models:/{tiny.MODEL}@champion")
+    scores = np.asarray(theirs.predict(ours.encoding.matrix(rows)))
+    assert scores == pytest.approx(ours.predict(rows).to_numpy())

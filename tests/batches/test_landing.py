@@ -1,0 +1,398 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from mlops_assets.batches.checks import Report
+from mlops_assets.batches.landing import (
+    Kind,
+    Landing,
+    audit,
+    kind_of,
+    land,
+    landed_versions,
+    landings,
+    newest,
+    publish,
+    refuse,
+    refuse_on_main,
+)
+from mlops_assets.declaration import Declaration
+from mlops_assets.errors import BatchRefusedError, UnknownNameError
+from mlops_assets.versions import Repository
+from tests import tiny
+
+WINDOW = tiny.window(0)
+PATH = f"tiny/batches/{WINDOW}.parquet"
+BAD = Report(300, ("no column `colour`",), (), {})
+
+Save = Callable[..., Path]
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    def save(frame: pl.DataFrame, name: str = f"{WINDOW}.parquet") -> Path:
+        file = tmp_path / name
+        frame.write_csv(file) if file.suffix == ".csv" else frame.write_parquet(file)
+        return file
+
+    return save
+
+
+class Yard:
+    """The repository with the tiny model's declaration at hand."""
+
+    def __init__(self, repository: Repository, declaration: Declaration, save: Save) -> None:
+        self.repository, self.declaration, self.save = repository, declaration, save
+
+    def land(self, rows: int = 300) -> Landing:
+        """Land the first window's batch; another count of rows is another file."""
+        landing = land(
+            self.repository,
+            self.declaration,
+            self.save(tiny.batch(0)[0].head(rows)),
+            kind="batches",
+        )
+        assert landing is not None
+        return landing
+
+    def publish(self, landing: Landing) -> str:
+        return publish(self.repository, self.declaration, landing)
+
+    def refuse(self, landing: Landing, report: Report = BAD) -> Landing:
+        return refuse(self.repository, self.declaration, landing, report)
+
+    def newest(self) -> Landing | None:
+        return newest(self.repository, self.declaration, "batches", WINDOW)
+
+    def put(self, content: bytes | Path) -> str:
+        """Put the window on main as others do, without landing it."""
+        with self.repository.transaction("main", "theirs") as transaction:
+            transaction.put(PATH, content)
+        return transaction.commit_id
+
+    @property
+    def on_main(self) -> str:
+        return self.repository.stat("main", PATH).checksum
+
+    @property
+    def branches(self) -> list[str]:
+        return [name for name, _ in self.repository.branches() if name != "main"]
+
+    @property
+    def landings(self) -> list[Landing]:
+        return landings(self.repository, "tiny")
+
+
+@pytest.fixture
+def yard(repository: Repository, declaration: Declaration, save: Save) -> Yard:
+    return Yard(repository, declaration, save)
+
+
+def test_a_file_lands_beside_main_and_is_published(yard: Yard) -> None:
+    file = yard.save(tiny.batch(0)[0])
+    landing = land(yard.repository, yard.declaration, file, metadata={"by": "ann"})
+
+    assert landing is not None
+    assert (landing.kind, landing.window, landing.refused) == ("batches", WINDOW, False)
+    assert yard.repository.objects("main") == []
+    assert yard.repository.read(landing.commit, PATH) == file.read_bytes()
+    assert yard.repository.commit(landing.commit).metadata["by"] == "ann"
+    assert yard.landings == [landing]
+
+    commit = publish(yard.repository, yard.declaration, landing, {"dagster.run": "r1"})
+
+    assert yard.repository.resolve("main") == commit
+    assert yard.on_main == landing.version
+    assert yard.repository.commit(commit).metadata["dagster.run"] == "r1"
+    assert (yard.branches, yard.landings) == ([], [])
+
+
+def test_landing_the_same_file_twice_is_the_same_landing(yard: Yard) -> None:
+    assert yard.land() == yard.land()
+    assert len(yard.branches) == 1
+
+
+def test_what_main_holds_does_not_land(yard: Yard) -> None:
+    yard.publish(yard.land())
+    head = yard.repository.resolve("main")
+
+    assert land(yard.repository, yard.declaration, yard.save(tiny.batch(0)[0])) is None
+    assert (yard.branches, yard.repository.resolve("main")) == ([], head)
+
+
+def test_a_csv_lands_as_parquet_and_twice_as_the_same(yard: Yard) -> None:
+    rows = tiny.batch(0)[0]
+    file = yard.save(rows, f"{WINDOW}.csv")
+
+    landing = land(yard.repository, yard.declaration, file)
+    assert land(yard.repository, yard.declaration, file) == landing
+    assert landing is not None
+    assert landing.kind == "batches"
+    yard.publish(landing)
+
+    assert pl.read_parquet(yard.repository.location("main", PATH).uri).equals(rows)
+    assert land(yard.repository, yard.declaration, file) is None
+
+
+def test_a_corrected_window_replaces_it_and_a_correction_can_be_taken_back(yard: Yard) -> None:
+    first = yard.land(300)
+    yard.publish(first)
+
+    yard.publish(yard.land(299))
+    assert yard.on_main != first.version
+
+    yard.publish(yard.land(300))
+    assert yard.on_main == first.version
+
+
+def test_a_refused_file_stays_with_its_report_until_a_mended_one_is_published(yard: Yard) -> None:
+    refused = yard.refuse(yard.land(40))
+
+    assert (refused.refused, refused.problems) == (True, ("no column `colour`",))
+    assert yard.repository.objects("main") == []
+    assert (yard.landings, yard.newest()) == ([refused], None)
+    report = json.loads(yard.repository.read(refused.branch, f"tiny/reports/batches/{WINDOW}.json"))
+    assert (report["passed"], report["version"]) == (False, refused.version)
+    with pytest.raises(BatchRefusedError, match="was refused: no column `colour`") as error:
+        yard.publish(refused)
+    assert error.value.problems == refused.problems
+
+    yard.publish(yard.land(300))
+
+    assert yard.branches == []
+    assert yard.repository.tags() == [(f"refused-{refused.commit[:12]}", refused.commit)]
+    assert [found.path for found in yard.repository.objects("main")] == [PATH]
+
+
+def test_a_refused_file_that_lands_again_is_still_refused(yard: Yard) -> None:
+    refused = yard.refuse(yard.land(40))
+
+    assert yard.land(40) == refused
+
+
+def test_refusing_twice_is_refusing_once(yard: Yard) -> None:
+    landing = yard.land()
+
+    assert yard.refuse(landing) == yard.refuse(landing)
+
+
+def test_a_kill_between_branch_and_commit_is_made_good_by_landing_again(yard: Yard) -> None:
+    yard.publish(yard.land(299))
+    landing = yard.land()
+    yard.repository.delete_branch(landing.branch)
+    yard.repository.create_branch(landing.branch)  # as far as the killed one came
+    assert yard.landings == []
+    with yard.repository.transaction("main", "meanwhile") as transaction:
+        transaction.put("theirs", b"1")
+
+    again = yard.land()
+
+    assert (again.branch, again.version) == (landing.branch, landing.version)
+    yard.publish(again)
+    assert yard.on_main == landing.version
+    assert yard.repository.read("main", "theirs") == b"1"
+
+
+def test_of_two_landings_for_a_window_the_newer_is_meant(yard: Yard) -> None:
+    for rows in (300, 299, 298):
+        landing = yard.land(rows)
+        assert yard.newest() == landing
+
+    yard.publish(landing)
+
+    assert (yard.on_main, yard.branches) == (landing.version, [])
+
+
+def test_a_landing_that_came_while_an_older_was_published_is_not_lost(yard: Yard) -> None:
+    older, newer = yard.land(300), yard.land(299)
+
+    yard.publish(older)
+
+    assert (yard.on_main, yard.landings) == (older.version, [newer])
+    yard.publish(newer)
+    assert (yard.on_main, yard.landings) == (newer.version, [])
+
+
+def test_publishing_twice_is_publishing_once(yard: Yard) -> None:
+    landing = yard.land()
+
+    commit = yard.publish(landing)
+
+    assert yard.publish(landing) == commit
+    assert yard.repository.resolve("main") == commit
+
+
+def test_a_copy_that_publishes_late_does_not_bring_back_what_was_corrected(yard: Yard) -> None:
+    first = yard.land(300)
+    yard.publish(first)
+    second = yard.land(299)
+    yard.publish(second)
+
+    yard.publish(first)
+
+    assert yard.on_main == second.version
+
+
+def test_what_was_checked_is_merged_and_nothing_that_came_later(yard: Yard) -> None:
+    landing = yard.land()
+    with yard.repository.transaction(landing.branch, "unchecked") as transaction:
+        transaction.put("tiny/unchecked", b"1")
+
+    yard.publish(landing)
+
+    assert [found.path for found in yard.repository.objects("main")] == [PATH]
+
+
+def test_each_window_and_kind_is_published_by_itself(yard: Yard) -> None:
+    batch = yard.land()
+    labels = land(yard.repository, yard.declaration, yard.save(tiny.batch(0)[1]))
+    later = land(
+        yard.repository, yard.declaration, yard.save(tiny.batch(1)[0], f"{tiny.window(1)}.parquet")
+    )
+    assert yard.landings == [batch, labels, later]
+    assert yard.newest() == batch
+
+    yard.publish(batch)
+
+    assert yard.landings == [labels, later]
+
+
+def test_versions_are_those_of_landings_else_of_main_and_never_refused_ones(yard: Yard) -> None:
+    published = yard.land(300)
+    yard.publish(published)
+    versions = {WINDOW: published.version}
+    refused = yard.refuse(yard.land(40))
+    assert landed_versions(yard.repository, yard.declaration, "batches") == versions
+
+    corrected = yard.land(299)
+
+    assert landed_versions(yard.repository, yard.declaration, "batches") == {
+        WINDOW: corrected.version
+    }
+    assert landed_versions(yard.repository, yard.declaration, "labels") == {}
+    assert refused in yard.landings
+
+
+def test_what_others_put_on_main_is_refused_beside_it_as_often_as_it_is_looked_at(
+    yard: Yard,
+) -> None:
+    head = yard.put(b"theirs")
+    version = yard.on_main
+
+    refused = [
+        refuse_on_main(yard.repository, yard.declaration, "batches", WINDOW, version, BAD)
+        for _ in range(2)
+    ]
+
+    assert refused[0] == refused[1]
+    assert yard.landings == refused[:1]
+    assert yard.repository.resolve("main") == head
+
+    mended = yard.land()
+    yard.publish(mended)
+    assert (yard.on_main, yard.branches) == (mended.version, [])
+
+
+def test_what_others_put_on_main_meanwhile_yields_to_what_landed(yard: Yard) -> None:
+    landing = yard.land()
+    yard.put(b"theirs")
+
+    yard.publish(landing)
+
+    assert yard.on_main == landing.version
+
+
+def test_what_others_put_on_main_that_is_the_same_needs_no_merge(yard: Yard) -> None:
+    landing = yard.land()
+    head = yard.put(yard.save(tiny.batch(0)[0]))
+
+    assert yard.publish(landing) == head
+    assert yard.branches == []
+
+
+@pytest.mark.parametrize("kind", ["batches", "labels"])
+@pytest.mark.parametrize("name", ["by_rows.parquet", "by_rows.csv", f"{tiny.window(3)}.csv"])
+def test_kind_and_window_are_told_from_the_file(kind: Kind, name: str, yard: Yard) -> None:
+    frame = tiny.batch(3)[kind == "labels"]
+
+    landing = land(yard.repository, yard.declaration, yard.save(frame, name))
+
+    assert landing is not None
+    assert (landing.kind, landing.window) == (kind, tiny.window(3))
+
+
+def both() -> pl.DataFrame:
+    batch, labels = tiny.batch(0)
+    return batch.with_columns(labels["paid"])
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind"),
+    [
+        (tiny.batch(0)[0], "batches"),
+        (tiny.batch(0)[1], "labels"),
+        (tiny.batch(0)[0].rename({"colour": "color"}), "batches"),
+        (tiny.batch(0)[0].rename({"colour": "color", "other": "othr"}), "batches"),
+        (tiny.batch(0)[1].rename({"paid": "payed"}), "labels"),
+        (tiny.batch(0)[1].rename({"at": "when"}), "labels"),
+        (both(), "batches"),  # whoever joined them has a batch
+        (both().drop("other", "colour"), "labels"),
+    ],
+)
+def test_labels_are_told_from_a_batch_even_with_a_column_wrong(
+    frame: pl.DataFrame, kind: Kind, declaration: Declaration
+) -> None:
+    assert kind_of(declaration, frame.lazy()) == kind
+
+
+def test_labels_as_csv_are_not_read_by_the_batchs_types(yard: Yard) -> None:
+    labels = tiny.batch(0)[1].with_columns(amount=pl.lit("a lot"))
+
+    landing = land(yard.repository, yard.declaration, yard.save(labels, f"{WINDOW}.csv"))
+
+    assert landing is not None
+    assert landing.kind == "labels"
+
+
+@pytest.mark.parametrize("window", ["2023-12-25", "2024-01-02", "2025-01-06", "x"])
+def test_a_window_nobody_declared_does_not_land(window: str, yard: Yard) -> None:
+    file = yard.save(tiny.batch(0)[0])
+
+    with pytest.raises(UnknownNameError, match=f"`{window}` is n"):
+        land(yard.repository, yard.declaration, file, window=window)
+    assert yard.branches == []
+
+
+def test_the_window_that_is_given_counts_and_the_audit_says_it_is_wrong(yard: Yard) -> None:
+    file = yard.save(tiny.batch(0)[0])
+    landing = land(yard.repository, yard.declaration, file, window=tiny.window(1))
+
+    assert landing is not None
+    assert landing.window == tiny.window(1)
+    report = audit(yard.declaration, "batches", landing.window, pl.scan_parquet(file))
+    assert report.problems == (f"300 rows are not of window {tiny.window(1)}: 300 of {WINDOW}",)
+
+
+def test_labels_may_be_unknown_and_few_and_batches_may_not(declaration: Declaration) -> None:
+    batch, labels = (frame.head(10) for frame in tiny.batch(0))
+    unknown = labels.with_columns(paid=pl.lit(None, pl.Int64))
+    holes = batch.with_columns(amount=pl.lit(None, pl.Float64))
+
+    assert audit(declaration, "labels", WINDOW, unknown.lazy()).passed
+    assert audit(declaration, "batches", WINDOW, holes.lazy()).problems == (
+        "10 rows, fewer than the 50 declared as the least",
+        "`amount` is null in 100.0% of the rows; at most 20.0% may be",
+    )
+
+
+def test_a_model_whose_name_begins_like_anothers_has_its_own_landings(yard: Yard) -> None:
+    other = yard.declaration.model_copy(update={"name": "tiny_two"})
+    landing = land(yard.repository, other, yard.save(tiny.batch(0)[0]))
+
+    assert yard.landings == []
+    assert landings(yard.repository, "tiny_two") == [landing]

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mlops_assets.decisions.governor import (
+    Code,
+    Decision,
+    Evidence,
+    Facts,
+    Rules,
+    changed,
+    first,
+    govern,
+)
+
+RULES = Rules(cooldown_windows=4, holdout_windows=2, in_flight_minutes=120, attempts=3)
+DRIFT = Evidence("drift:2013-06-10:v1", "drift", "2013-06-10", "2 of 3 windows drifted", 1)
+MANUAL = replace(DRIFT, cause="manual:ann", trigger="manual", reason="ann asked for it")
+INITIAL = replace(DRIFT, cause="initial:2013-03-25", trigger="initial", champion=None)
+CALM = Facts(
+    paused=None,
+    in_flight_minutes=None,
+    in_flight_cause=None,
+    windows_since_training=4,
+    unseen_windows=2,
+    failed_attempts=0,
+)
+
+# what holds each code's decision back, in the order in which they are said
+HOLDS: dict[Code, dict[str, Any]] = {
+    "in_flight": {"in_flight_minutes": 119.9, "in_flight_cause": "manual:bob"},
+    "failing": {"failed_attempts": 3},
+    "paused": {"paused": "paused by ann (holidays)"},
+    "cooldown": {"windows_since_training": 3},
+    "unmatured": {"unseen_windows": 1},
+}
+
+
+def decide(evidence: Evidence = DRIFT, **facts: Any) -> Decision:
+    decision = govern(evidence, replace(CALM, **facts), RULES)
+    assert decision is not None
+    assert decision.evidence == evidence
+    return decision
+
+
+@pytest.mark.parametrize("evidence", [DRIFT, MANUAL, INITIAL])
+def test_at_every_bound_a_retraining_is_due(evidence: Evidence) -> None:
+    decision = decide(evidence, failed_attempts=2)
+
+    assert (decision.retrain, decision.code, decision.reason) == (True, "due", evidence.reason)
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("in_flight", "a retraining for manual:bob is running"),
+        ("failing", "3 runs for it crashed; .*`mlops retrain`"),
+        ("paused", r"paused by ann \(holidays\); `mlops resume` ends it"),
+        ("cooldown", "3 of 4 windows have passed since the last retraining"),
+        ("unmatured", "1 mature windows that the champion never saw, 2 are needed"),
+    ],
+)
+def test_one_step_past_a_bound_it_is_held_back_and_says_why(code: Code, why: str) -> None:
+    decision = decide(**HOLDS[code])
+
+    assert (decision.retrain, decision.code) == (False, code)
+    with pytest.raises(AssertionError, match=f"^2 of 3 windows drifted; held back: {why}"):
+        raise AssertionError(decision.reason)
+
+
+def test_where_several_hold_it_back_the_first_is_said() -> None:
+    codes = list(HOLDS)
+
+    for number, code in enumerate(codes):
+        together = {name: value for c in codes[number:] for name, value in HOLDS[c].items()}
+        assert decide(**together).code == code
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("in_flight", "in_flight"),
+        ("failing", "failing"),
+        ("paused", "due"),
+        ("cooldown", "due"),
+        ("unmatured", "unmatured"),
+    ],
+)
+def test_a_person_overrides_pause_and_cooldown_and_nothing_else(code: Code, said: Code) -> None:
+    assert decide(MANUAL, **HOLDS[code]).code == said
+
+
+def test_a_person_cannot_make_the_comparison_dishonest() -> None:
+    everything = HOLDS["paused"] | HOLDS["cooldown"] | HOLDS["unmatured"]
+
+    assert decide(MANUAL, **everything).code == "unmatured"
+
+
+def test_the_first_training_has_nobody_to_be_compared_with() -> None:
+    assert decide(INITIAL, windows_since_training=None, unseen_windows=0).code == "due"
+
+
+def test_the_first_training_is_not_held_back_by_a_cooldown() -> None:
+    assert decide(INITIAL, windows_since_training=0).code == "due"
+
+
+def test_the_first_training_can_be_paused() -> None:
+    assert decide(INITIAL, **HOLDS["paused"]).code == "paused"
+
+
+@pytest.mark.parametrize("evidence", [DRIFT, MANUAL, INITIAL])
+def test_while_its_own_retraining_runs_nothing_is_decided(evidence: Evidence) -> None:
+    facts = replace(CALM, in_flight_minutes=0.0, in_flight_cause=evidence.cause)
+
+    assert govern(evidence, facts, RULES) is None
+
+
+@pytest.mark.parametrize("cause", [DRIFT.cause, "manual:bob", None])
+def test_a_run_that_grew_too_old_holds_nobody_back(cause: str | None) -> None:
+    assert decide(in_flight_minutes=120.0, in_flight_cause=cause).code == "due"
+
+
+def test_a_run_of_unknown_cause_holds_back_too() -> None:
+    decision = decide(in_flight_minutes=1.0)
+
+    assert decision.code == "in_flight"
+    assert "for another reason is running" in decision.reason
+
+
+def test_only_another_state_is_worth_a_row() -> None:
+    cooling = decide(**HOLDS["cooldown"])
+
+    assert changed(cooling, None)
+    assert not changed(cooling, "cooldown")
+    assert changed(cooling, "paused")
+
+
+def test_a_person_comes_first_then_the_first_training_then_the_oldest_drift() -> None:
+    later = replace(DRIFT, window="2013-06-17", cause="a")
+
+    assert first([later, DRIFT, INITIAL, MANUAL]) == [MANUAL, INITIAL, DRIFT, later]
