@@ -1,0 +1,156 @@
+"""History played as a person plays it: twice, and killed at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import tiny
+
+WINDOWS = 12
+DRIFT_AT = 7
+
+
+def outcome(project: Path) -> dict[str, Any]:
+    """Return what was decided, without ids and times."""
+    status = json.loads(tiny.mlops(project, "status", "--json").stdout)["models"][0]
+    log = json.loads(tiny.mlops(project, "log", tiny.MODEL, "--json").stdout)
+    ids = {"at", "data_commit", "mlflow_run_id"}
+    champion = {k: v for k, v in (status["champion"] or {}).items() if k not in ids}
+    return {
+        "champion": champion,
+        "windows": status["windows"],
+        "retrainings": status["retrainings"],
+        "held_back": status["held_back"],
+        "log": [{k: v for k, v in entry.items() if k not in ids} for entry in log],
+    }
+
+
+def left_over(project: Path) -> dict[str, int]:
+    """Count what a dead process may have left in Dagster and MLflow."""
+    home = project / ".mlops"
+    with sqlite3.connect(home / "dagster/history/runs.db") as runs:
+        unfinished = runs.execute(
+            "select count(*) from runs where status not in ('SUCCESS', 'FAILURE', 'CANCELED')"
+        ).fetchone()[0]
+    with sqlite3.connect(home / "dagster/history/runs/index.db") as index:
+        slots = index.execute(
+            "select count(*) from concurrency_slots where run_id is not null"
+        ).fetchone()[0]
+        pending = index.execute("select count(*) from pending_steps").fetchone()[0]
+    with sqlite3.connect(home / "mlflow/mlflow.db") as mlflow:
+        running = mlflow.execute("select count(*) from runs where status = 'RUNNING'").fetchone()[0]
+    return {"unfinished": unfinished, "slots": slots, "pending": pending, "running": running}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], float]:
+    """Play the history once, with nothing in its way; also say how long it took."""
+    project = tiny.make_project(
+        tmp_path_factory.mktemp("undisturbed") / "project", WINDOWS, DRIFT_AT
+    )
+    begun = time.monotonic()
+    summary = json.loads(tiny.mlops(project, "replay", tiny.MODEL, "--json").stdout)
+    assert summary["played"] == WINDOWS
+    return project, outcome(project), time.monotonic() - begun
+
+
+def test_a_replay_retrains_on_drift_and_says_what_it_was_worth(
+    undisturbed: tuple[Path, dict[str, Any], float],
+) -> None:
+    project, found, _ = undisturbed
+    # given a history that drifts, then there are verdicts for every window
+    assert len(found["windows"]) == WINDOWS
+    assert {one["verdict"] for one in found["windows"]} == {
+        "insufficient",
+        "stable",
+        "warning",
+        "drifted",
+    }
+    # and a retraining on drift, with its reason
+    assert any(one["trigger"] == "drift" and one["promoted"] for one in found["retrainings"])
+    assert all(one["reason"] for one in found["retrainings"])
+    # and the loop beside the frozen model, on the same rows
+    again = tiny.mlops(project, "replay", tiny.MODEL, "--json")
+    summary = json.loads(again.stdout)
+    assert summary["windows"] > 0
+    assert summary["rows"] == summary["windows"] * 300
+    assert set(summary["loop"]) == set(summary["frozen"]) == {"auc"}
+    assert left_over(project) == {"unfinished": 0, "slots": 0, "pending": 0, "running": 0}
+
+
+def test_running_it_again_changes_nothing_and_says_so(
+    undisturbed: tuple[Path, dict[str, Any], float],
+) -> None:
+    # given a home in which everything was played
+    project, before, _ = undisturbed
+    head = subprocess.run(
+        ["git", "--git-dir", project / ".mlops/repository", "rev-parse", "main"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    # when it is played again
+    said = tiny.mlops(project, "replay", tiny.MODEL).stdout
+    # then it says that nothing was left to do, and nothing is different
+    assert "nothing was changed" in said
+    assert outcome(project) == before
+    repository = ["git", "--git-dir", project / ".mlops/repository", "rev-parse", "main"]
+    assert subprocess.run(repository, capture_output=True, text=True, check=True).stdout == head
+
+
+# shares of the undisturbed run's time, early and late; more of them in `make test-all`
+MOMENTS = [
+    pytest.param([0.35, 0.3], id="early"),
+    pytest.param([0.55, 0.45, 0.3], id="in the first training"),
+    pytest.param([0.85, 0.5], id="late"),
+    *(
+        pytest.param(
+            [random.Random(n).uniform(0.1, 1) for _ in range(4)],
+            id=f"random {n}",
+            marks=pytest.mark.slow,
+        )
+        for n in range(6)
+    ),
+]
+
+
+@pytest.mark.parametrize("moments", MOMENTS)
+def test_killed_at_any_moment_it_ends_the_same(
+    tmp_path: Path, undisturbed: tuple[Path, dict[str, Any], float], moments: list[float]
+) -> None:
+    # given the same history, played by processes that are killed outright again and again
+    _, expected, seconds = undisturbed
+    project = tiny.make_project(tmp_path / "project", WINDOWS, DRIFT_AT)
+    killed = 0
+    for moment in moments:
+        playing = subprocess.Popen(
+            [str(tiny.BIN / "mlops"), "replay", tiny.MODEL],
+            cwd=project,
+            env=tiny.environment(project),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            playing.wait(timeout=moment * seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(playing.pid, signal.SIGKILL)
+            playing.wait()
+            killed += 1
+    assert killed, "no process was killed: the test proves nothing"
+    # when it is played to the end
+    tiny.mlops(project, "replay", tiny.MODEL)
+    # then champions, verdicts, decisions and the ledger are those of the undisturbed run
+    assert outcome(project) == expected
+    # and nothing of the dead is left: no run in progress, no slot held
+    assert left_over(project) == {"unfinished": 0, "slots": 0, "pending": 0, "running": 0}
