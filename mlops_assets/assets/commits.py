@@ -35,13 +35,10 @@ def partitions(declaration: Declaration) -> dg.TimeWindowPartitionsDefinition:
     """Return the declared windows as Dagster's partitions."""
     windows = declaration.windows
     cron = {"hour": "0 * * * *", "day": "0 0 * * *", "week": "0 0 * * 1", "month": "0 0 1 * *"}
-    first = windows.begins(windows.start).strftime(windows.format)
-    end = windows.end
-    if end is not None and windows.every == "hour":
-        end = f"{end}T00"
+    midnight = "T00" if windows.every == "hour" else ""
     return dg.TimeWindowPartitionsDefinition(
-        start=first,
-        end=end,
+        start=windows.start + midnight,
+        end=windows.end + midnight if windows.end else None,
         fmt=windows.format,
         cron_schedule=cron[windows.every],
         timezone=windows.timezone,

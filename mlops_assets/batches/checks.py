@@ -9,8 +9,8 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-from mlops_assets.declaration import Windows
 from mlops_assets.errors import DeclarationError, did_you_mean
+from mlops_assets.windows import Windows
 
 SHOWN = 5  # examples in a message; a report is read by a person
 
@@ -75,15 +75,15 @@ def check(
         null_shares: limits of single columns, instead of that one.
 
     Raises:
-        DeclarationError: the contract has not the declared time or key column.
+        DeclarationError: the contract has not a declared column.
 
     """
-    for name in (time, *key):
+    for name in (time, *key, *(null_shares or {})):
         if name not in contract.columns():
             hint = did_you_mean(name, contract.columns())
             raise DeclarationError(
-                f"{contract.__name__} has no column `{name}`, which is declared as the time or "
-                f"in the key{hint}"
+                f"{contract.__name__} has no column `{name}`, which is declared as the time, in "
+                f"the key or in null_shares{hint}"
             )
     schema = tuple(_schema_problems(frame, contract))
     if schema:

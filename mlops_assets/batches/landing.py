@@ -95,10 +95,12 @@ def land(
     kind: Kind | None = None,
     window: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    again: bool = False,
 ) -> Landing | None:
     """Put a file on a landing branch. None: main holds exactly this already.
 
-    Landing the same file twice is the same landing.
+    Landing the same file twice is the same landing. One that was refused stays refused, unless it
+    lands `again`: then it waits for its checks anew, since the rules may have changed.
 
     Raises:
         BatchRefusedError: it can't be read, or no window can be told.
@@ -117,7 +119,7 @@ def land(
         return None
     branch = f"landing-{declaration.name}-{kind}-{window}-{version[:12]}"
     for landing in landings(repository, declaration.name):
-        if landing.branch == branch:
+        if landing.branch == branch and not (landing.refused and again):
             return landing
     # there already: made by one that was killed before its commit
     with suppress(RefExistsError):
@@ -135,6 +137,7 @@ def land(
             branch, f"{declaration.name}: {kind} of {window} landed", details
         ) as transaction:
             transaction.put(path, content)
+            transaction.remove(_report(declaration, kind, window))
     except NothingToCommitError:
         # main has moved to exactly this content since we looked
         repository.delete_branch(branch)
@@ -209,7 +212,7 @@ def refuse(
         landing.branch, message, details, allow_unchanged=True
     ) as transaction:
         transaction.put(
-            f"{declaration.name}/reports/{landing.kind}/{landing.window}.json",
+            _report(declaration, landing.kind, landing.window),
             json.dumps({**report.as_json(), "version": landing.version}, indent=1).encode(),
         )
     return Landing(
@@ -292,6 +295,10 @@ def _retire(repository: Repository, landing: Landing) -> None:
     # gone already: a second copy of this step was quicker
     with suppress(RefNotFoundError):
         repository.delete_branch(landing.branch)
+
+
+def _report(declaration: Declaration, kind: Kind, window: str) -> str:
+    return f"{declaration.name}/reports/{kind}/{window}.json"
 
 
 def _on_main(repository: Repository, path: str) -> str | None:

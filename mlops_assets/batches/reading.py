@@ -8,8 +8,8 @@ import dataframely as dy
 import polars as pl
 from polars.exceptions import PolarsError
 
-from mlops_assets.declaration import Windows
 from mlops_assets.errors import BatchRefusedError
+from mlops_assets.windows import Windows
 
 READABLE = (".parquet", ".csv")
 

@@ -94,7 +94,7 @@ def land_file(model: str, file: Path, *, window: str | None, labels: bool | None
     project.home.prepare()
     repository = open_repository(project.home.repository)
     kind: Kind | None = None if labels is None else "labels" if labels else "batches"
-    landing = land(repository, declaration, file, kind=kind, window=window)
+    landing = land(repository, declaration, file, kind=kind, window=window, again=True)
     rows = None
     if landing is not None and not landing.refused:
         landing, rows = check_landing(repository, declaration, landing)

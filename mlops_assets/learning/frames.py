@@ -37,6 +37,10 @@ def frame_of(mature: Sequence[str], *, least: int, newest: int | None, holdout: 
         TrainingError: there are too few mature windows.
 
     """
+    if holdout >= least:
+        raise TrainingError(
+            f"{holdout} held-out windows of at least {least} leave nothing to train on"
+        )
     if len(mature) < least:
         raise TrainingError(
             f"{len(mature)} windows have mature labels, the declaration asks for {least} before "

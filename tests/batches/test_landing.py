@@ -396,3 +396,23 @@ def test_a_model_whose_name_begins_like_anothers_has_its_own_landings(yard: Yard
 
     assert yard.landings == []
     assert landings(yard.repository, "tiny_two") == [landing]
+
+
+def test_a_refused_file_is_checked_anew_when_a_person_lands_it_again(
+    repository: Repository, declaration: Declaration, tmp_path: Path
+) -> None:
+    # given a file that was refused
+    file = tmp_path / "2024-01-01.parquet"
+    tiny.batch(0)[0].write_parquet(file)
+    first = land(repository, declaration, file)
+    assert first is not None
+    refuse(repository, declaration, first, Report(1, ("a rule since taken back",), (), {}))
+    # when it only comes by again, it stays refused; when a person lands it again, it waits anew
+    still = land(repository, declaration, file)
+    assert still is not None
+    assert still.refused
+    anew = land(repository, declaration, file, again=True)
+    assert anew is not None
+    assert not anew.refused
+    assert newest(repository, declaration, "batches", "2024-01-01") == anew
+    assert [info.path for info in repository.objects(anew.branch, "tiny/reports/")] == []
