@@ -35,7 +35,7 @@ dev: $(STAMP) ## the Dagster UI and daemon on the same state
 test: check types contracts unit ## lint, types, import contracts, tests
 
 test-all: check types contracts ## the slow suites too
-	@$(BIN)/python -m pytest -m ''
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m ''
 
 check: $(STAMP) ## ruff: lint and format
 	@$(BIN)/ruff check .
@@ -48,7 +48,7 @@ contracts: $(STAMP) ## import-linter: who may import whom
 	@$(BIN)/lint-imports
 
 unit: $(STAMP) ## tests but the slow ones
-	@$(BIN)/python -m pytest -m 'not slow'
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
 
 bench: $(STAMP) ## ours and the peer's, side by side
 	@$(BIN)/python -m tests.benchmarks

@@ -162,6 +162,7 @@ def shown(
         if before["champion"] != after["champion"]
     ]
     return {
+        **metadata,
         "distances": plots.ranges(
             [f"{line.feature} ({line.share:.0%})" for line in worst],
             [line.distance for line in worst],
@@ -184,5 +185,4 @@ def shown(
         if verdict.alarms_per_year is not None
         else "none",
         "warnings": list(verdict.warnings),
-        **metadata,
     }

@@ -89,14 +89,14 @@ def pairs(
     labels: tuple[str, str],
     title: str,
 ) -> dg.MarkdownMetadataValue:
-    """Draw two bars for each name, side by side."""
+    """Draw two points for each name, one above the other: their difference is what is looked at."""
     axes = _axes(2.6)
     places = range(len(names))
-    axes.bar([p - 0.2 for p in places], ours, width=0.38, color=BLUE, label=labels[0])
-    axes.bar([p + 0.2 for p in places], theirs, width=0.38, color=GREY, label=labels[1])
-    values = [*ours, *theirs]
-    spread = max(values) - min(values) or 0.01
-    axes.set_ylim(min(values) - spread, max(values) + spread / 2)
+    axes.vlines(places, ours, theirs, color=GREY, linewidth=6, zorder=1)
+    axes.scatter(places, ours, s=60, color=BLUE, zorder=3, label=labels[0])
+    axes.scatter(places, theirs, s=60, color=ORANGE, zorder=2, label=labels[1])
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    axes.margins(y=0.3)
     axes.set_xticks(places, names)
     axes.set_title(title, loc="left")
     axes.legend(frameon=False, fontsize=8)
