@@ -6,14 +6,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from filelock import FileLock
 
 from mlops_assets.errors import RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_SQLITE = "sqlite:///"
 FINGERPRINT = "mlops.fingerprint"  # the tag by which runs and versions are found again
 
 
@@ -45,10 +49,27 @@ def connect(uri: str) -> MlflowClient:
 
     try:
         with asking(f"open MLflow at {uri}"):
+            if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
+                _create(Path(uri.removeprefix(_SQLITE)))
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except RegistryError as error:
         login = urlsplit(uri).netloc.rpartition("@")[0]  # may hold a password; MLflow repeats it
         raise RegistryError(str(error).replace(f"{login}@", "") if login else str(error)) from None
+
+
+def _create(database: Path) -> None:
+    """Make MLflow's SQLite file complete or not at all: a half-made one can't be opened again."""
+    from mlflow import MlflowClient
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(database.with_name(f".{database.name}.lock")):
+        if database.exists():
+            return
+        for left in database.parent.glob(f".{database.name}.draft-*"):
+            left.unlink(missing_ok=True)  # of one that was killed; we hold the lock
+        draft = database.with_name(f".{database.name}.draft-{os.getpid()}")
+        MlflowClient(f"{_SQLITE}{draft}", f"{_SQLITE}{draft}").search_experiments()
+        draft.replace(database)
 
 
 def quoted(value: str) -> str:

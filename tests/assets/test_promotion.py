@@ -85,6 +85,7 @@ def test_a_champion_is_never_compared_on_windows_it_saw(promoted: Played) -> Non
 
 def test_promotion_does_not_trust_gates_of_another_evaluation(promoted: Played) -> None:
     # given a chain that was decided, and then one more evaluation, whose gates were left out
+    promoted.materialize("retrain", *CHAIN)
     before = promoted.ledger.entries(tiny.MODEL)
     evaluation = dg.AssetKey([tiny.MODEL, "evaluation"])
     unchecked = dg.materialize(

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,3 +123,28 @@ def test_the_run_of_a_killed_process_is_closed_and_not_found(
     assert tracking.close_abandoned(owner_is_alive) == [outcome["killed"]]
     assert tracking.get(outcome["killed"]).status == "KILLED"
     assert tracking.close_abandoned(owner_is_alive) == []
+
+
+def test_a_database_whose_making_was_killed_is_made_anew(tmp_path: Path) -> None:
+    # given a process that is killed outright while it makes MLflow's tables
+    database = tmp_path / "mlflow.db"
+    program = f"from mlops_assets.registry.connection import connect; connect({f'sqlite:///{database}'!r})"
+    making = subprocess.Popen([sys.executable, "-W", "ignore", "-c", program])
+    end = time.monotonic() + 60
+    while not any(draft.stat().st_size > 8192 for draft in tmp_path.glob(".mlflow.db.draft-*")):
+        assert making.poll() is None, "it was done before it could be killed"
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    making.kill()
+    making.wait()
+    assert not database.exists()
+    # when the next one opens it, then it is whole, and nothing of the first is left
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program + ".search_experiments()"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert database.exists()
+    assert list(tmp_path.glob(".mlflow.db.draft-*")) == []
