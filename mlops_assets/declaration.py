@@ -127,7 +127,7 @@ class Gates(Value):
 
 
 class Drift(Value):
-    """The policy by which a window is judged against the reference."""
+    """The policy by which a window is judged against the reference, from the next promotion on."""
 
     false_alarms_per_year: float = Field(
         default=1.0, description="Declared budget of false alarms a year.", gt=0, le=366

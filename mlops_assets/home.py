@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -132,21 +132,27 @@ class Home:
         """
         self.prepare()
         note = self.root / "in_use_by"
-        lock = FileLock(self.root / "in_use.lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            holder = note.read_text().strip() if note.exists() else "another process"
-            raise HomeError(
-                f"{self.root} is in use by {holder}; stop it first, or set MLOPS_HOME "
-                "to another folder"
-            ) from error
-        try:
+        # a moment's patience: who only looks whether the home is held, holds it for an instant
+        locks = [
+            FileLock(self.root / "in_use.lock", timeout=1),
+            # DAGSTER_HOME may name an instance that another home uses too
+            FileLock(self.dagster / "in_use.lock", timeout=1),
+        ]
+        with ExitStack() as held:
+            try:
+                for lock in locks:
+                    held.enter_context(lock)
+            except Timeout as error:
+                holder = note.read_text().strip() if note.exists() else "another process"
+                raise HomeError(
+                    f"{self.root} is in use by {holder}; stop it first, or set MLOPS_HOME "
+                    "to another folder (and unset DAGSTER_HOME)"
+                ) from error
             note.write_text(f"`{by}` (process {os.getpid()})\n")
-            yield
-        finally:
-            note.unlink(missing_ok=True)
-            lock.release()
+            try:
+                yield
+            finally:
+                note.unlink(missing_ok=True)
 
     def holder(self) -> str | None:
         """Say who holds the home now, or None."""

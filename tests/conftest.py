@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sys
@@ -113,6 +114,16 @@ def open_project(folder: Path, fresh_mlflow: Path) -> Played:
     shutil.copy(fresh_mlflow, project.home.root / "mlflow" / "mlflow.db")
     told: list[str] = []
     return Played(project, Player(project, project.declaration(tiny.MODEL), told.append), told)
+
+
+def reopen(played: Played) -> Played:
+    """Open the same project again, as another process would: its code may have changed."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tiny_project"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    project = Project.find()
+    player = Player(project, project.declaration(tiny.MODEL), played.told.append)
+    return Played(project, player, played.told)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from mlops_assets.batches.landing import (
     Kind,
     Landing,
     audit,
+    mended,
     newest,
     publish,
     refuse,
@@ -83,6 +84,8 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
             )
         if landing is not None:
             commit = publish(versions, declaration, landing, {"dagster.run": context.run.run_id})
+        else:
+            mended(versions, declaration, kind, window)
         info = versions.stat(commit, path)
         counts = _count(declaration, kind, frame)
         store.get().add(

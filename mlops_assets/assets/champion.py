@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import dagster as dg
 import polars as pl
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import MAIN, key, scan
@@ -20,8 +21,9 @@ from mlops_assets.assets.model import (
 )
 from mlops_assets.assets.request import Request
 from mlops_assets.batches.maturity import landed_windows
-from mlops_assets.declaration import Declaration
+from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import RefExistsError
+from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.comparison import agreement
 from mlops_assets.profiles.drift import DriftPolicy, Reference
 from mlops_assets.profiles.store import Store
@@ -96,6 +98,13 @@ class Promotion:
             )
         gates = self.read_gates(evaluated)
         before = self.request.champion_before(self.ledger, name)
+        against = before.version if before else "none yet"
+        if evaluated["champion"] != against:
+            raise dg.Failure(
+                f"the challenger was compared with champion {evaluated['champion']}, and now it is "
+                f"{against}; run the job {name}__retrain again",
+                allow_retries=False,
+            )
         if not all(gate.passed for gate in gates):
             return self.refuse(gates, before, pinned, evaluated)
         tracking = self.registry.tracking(name)
@@ -125,7 +134,13 @@ class Promotion:
         gates = []
         for name in GATES:
             history = self.context.instance.event_log_storage.get_asset_check_execution_history(
-                dg.AssetCheckKey(asset, name), limit=1
+                dg.AssetCheckKey(asset, name),
+                limit=1,
+                # a queued run's planned check is newer, and says nothing
+                status={
+                    AssetCheckExecutionRecordStatus.SUCCEEDED,
+                    AssetCheckExecutionRecordStatus.FAILED,
+                },
             )
             event = history[0].event if history else None
             found = (
@@ -247,11 +262,12 @@ class Promotion:
                 reference=reference,
                 training_windows=pinned.windows,
                 features={f.name: f.kind for f in refit.model.encoding.features},
+                features_code=code_version(load(self.declaration.features)),
             ),
             expected_previous=before.version if before else None,
         )
-        registry.set_champion(name, version)
-        sentence = f"version {version} promoted: {entry.reason}"
+        registry.set_champion(name, entry.version)
+        sentence = f"version {entry.version} promoted: {entry.reason}"
         self.report(entry, promoted=True, reason=entry.reason)
         shares = sorted(refit.model.importance().items(), key=lambda item: -item[1])
         return self.result(
@@ -369,3 +385,32 @@ def drift_policy(declaration: Declaration) -> DriftPolicy:
         false_alarms_per_year=declaration.drift.false_alarms_per_year,
         leave_out=tuple(declaration.drift.leave_out),
     )
+
+
+def reconcile(declaration: Declaration, ledger: Ledger, store: Store) -> list[str]:
+    """Finish what a killed promotion had only begun: the ledger is the truth, others follow it.
+
+    Call it while no retraining runs. Returns the causes that were finished.
+    """
+    name = declaration.name
+    entries = ledger.entries(name)
+    answered = {row["cause"] for row in store.latest("outcomes", model=name)}
+    unfinished = [entry for entry in entries if entry.cause not in answered]
+    if not unfinished:
+        return []
+    champion = ledger.champion(name)
+    RegistryResource().registry().set_champion(name, champion.version if champion else None)
+    for entry in unfinished:
+        store.add(
+            "outcomes",
+            {
+                "model": name,
+                "cause": entry.cause,
+                "window": entry.window,
+                "promoted": entry.event == "promoted",
+                "version": entry.version,
+                "reason": entry.reason,
+                "run_id": "",
+            },
+        )
+    return [entry.cause for entry in unfinished]

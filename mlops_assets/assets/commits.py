@@ -14,6 +14,7 @@ from mlops_assets.errors import ObjectNotFoundError
 from mlops_assets.versions import Repository
 
 MAIN = "main"
+CODE = "mlops.code_version"  # in the Parquet file's own metadata
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,20 @@ def write(
     *,
     window: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    code: str = "",
 ) -> Written:
     """Stream a frame into the stage's object on main, as one commit; the same content, none."""
     path = declaration.path(stage, window)
 
     def sink(target: Any) -> None:
         # one thread's worth of order: equal rows give equal bytes, and so one data version
-        frame.sink_parquet(target, compression="zstd", row_group_size=262_144, maintain_order=True)
+        frame.sink_parquet(
+            target,
+            compression="zstd",
+            row_group_size=262_144,
+            maintain_order=True,
+            metadata={CODE: code} if code else None,
+        )
 
     return commit_file(
         repository,
@@ -119,6 +127,13 @@ def write(
             **(metadata or {}),
         },
     )
+
+
+def made_by(repository: Repository, commit: str, path: str) -> str:
+    """Return the code version that wrote a Parquet object; empty if it doesn't say."""
+    location = repository.location(commit, path)
+    options = dict(location.storage_options) or None
+    return pl.read_parquet_metadata(location.uri, storage_options=options).get(CODE, "")
 
 
 def commit_file(

@@ -57,6 +57,12 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 f"{len(pinned.holdout)} windows that it never saw have mature labels.",
                 allow_retries=False,
             )
+        if champion and set(pinned.training) <= set(champion.training_windows):
+            raise dg.Failure(
+                f"the challenger learnt nothing that champion version {champion.version} did not: "
+                f"beside the {len(pinned.holdout)} held-out windows another must have matured",
+                allow_retries=False,
+            )
         tracking = registry.tracking(declaration.name)
         versions = repository.get()
         held_out = rows_of(versions, declaration, pinned, pinned.holdout)

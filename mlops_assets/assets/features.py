@@ -44,13 +44,21 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         frame = compute(batch, expressions, key=declaration.batches.key).sort(
             declaration.batches.key
         )
-        written = write(context, versions, declaration, "features", frame, window=window)
+        code = code_version(expressions)
+        written = write(context, versions, declaration, "features", frame, window=window, code=code)
         result = scan(versions, written.commit, written.path)
         schema = result.collect_schema()
         rows = int(result.select(pl.len()).collect().item())
         entry = ledger.get().in_force(declaration.name, window)
         reference = dict(entry.features) if entry else {}
         problems = mismatches(kinds(schema, list(expressions)), reference)
+        # other expressions under the same names: it can be scored, but a person has to know
+        changed = entry is not None and not problems and entry.features_code != code
+        if changed and entry is not None:
+            problems = [
+                f"the expressions changed since version {entry.version} was trained; its scores "
+                f"may be off until `mlops retrain {declaration.name}` has promoted another"
+            ]
         return dg.MaterializeResult(
             metadata=described(written, rows, schema),
             data_version=dg.DataVersion(written.checksum),
@@ -59,6 +67,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                     asset_key=asset,
                     check_name=check,
                     passed=not problems,
+                    severity=dg.AssetCheckSeverity.WARN if changed else dg.AssetCheckSeverity.ERROR,
                     description="; ".join(problems)
                     or (
                         f"{len(reference)} features as version {entry.version} learnt them"

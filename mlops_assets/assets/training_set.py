@@ -1,16 +1,19 @@
 """The mature windows that the declaration asks for, joined with their labels, pinned to one commit."""
 
 import json
+from collections.abc import Mapping
 
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.commits import MAIN, described, key, scan, write
+from mlops_assets.assets.commits import MAIN, described, key, made_by, scan, write
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration, load
+from mlops_assets.features.expressions import code_version, compute
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.training_set import assemble
 from mlops_assets.resources import RepositoryResource
+from mlops_assets.versions import Repository
 
 TARGET = "target"
 
@@ -38,6 +41,10 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         versions = repository.get()
         commit = versions.resolve(MAIN)  # once; everything below reads by it
         mature = landed_windows(versions, declaration, commit).mature
+        made = {info.path for info in versions.objects(commit, f"{declaration.name}/features/")}
+        # a window whose features could not be made must not keep all others from being learnt
+        left_out = [w for w in mature if declaration.path("features", w) not in made]
+        mature = tuple(window for window in mature if window not in left_out)
         frame = frame_of(
             mature,
             least=training.first_after,
@@ -46,9 +53,10 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         )
         target = load(declaration.labels.target).alias(TARGET)
         keys = declaration.batches.key
+        expressions = load(declaration.features)
         parts = {
             window: (
-                scan(versions, commit, declaration.path("features", window)),
+                features_of(versions, declaration, commit, window, expressions),
                 scan(versions, commit, declaration.path("labels", window)).select(*keys, target),
             )
             for window in frame.windows
@@ -71,19 +79,20 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 "mlops.windows": json.dumps(list(frame.windows)),
             },
         )
-        made = scan(versions, written.commit, written.path)
+        result = scan(versions, written.commit, written.path)
         figures = (
-            made.group_by("window")
+            result.group_by("window")
             .agg(pl.len().alias("rows"), pl.col(TARGET).mean().alias("base_rate"))
             .sort("window")
             .collect(engine="streaming")
         )
         return dg.MaterializeResult(
             metadata={
-                **described(written, int(figures["rows"].sum()), made.collect_schema()),
+                **described(written, int(figures["rows"].sum()), result.collect_schema()),
                 "data_commit": commit,
                 "windows": list(frame.windows),
                 "holdout": list(frame.holdout),
+                "left_out": left_out,
                 "inputs": inputs,
                 "base_rates": dg.MetadataValue.table(
                     [
@@ -96,3 +105,23 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         )
 
     return training_set
+
+
+def features_of(
+    versions: Repository,
+    declaration: Declaration,
+    commit: str,
+    window: str,
+    expressions: Mapping[str, pl.Expr],
+) -> pl.LazyFrame:
+    """Return a window's features as the expressions are now.
+
+    Those that were stored by other expressions are computed again from their batch: old and new
+    values of a feature must never stand in one column.
+    """
+    path = declaration.path("features", window)
+    if made_by(versions, commit, path) == code_version(expressions):
+        return scan(versions, commit, path)
+    batch = scan(versions, commit, declaration.path("batches", window))
+    keys = declaration.batches.key
+    return compute(batch, expressions, key=keys).sort(keys)

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import dataframely as dy
+from polars.exceptions import PolarsError
 
 from mlops_assets.batches.checks import Report, check
 from mlops_assets.batches.reading import read, window_of
-from mlops_assets.declaration import Declaration, load
+from mlops_assets.declaration import Batches, Declaration, load
 from mlops_assets.errors import (
     BatchRefusedError,
     NothingToCommitError,
@@ -57,9 +58,24 @@ def contract_of(declaration: Declaration, kind: Kind) -> type[dy.Schema]:
 
 
 def audit(declaration: Declaration, kind: Kind, window: str, frame: pl.LazyFrame) -> Report:
-    """Check one window's rows as the declaration asks."""
+    """Check one window's rows as the declaration asks; a damaged file is a problem like others."""
     rules = declaration.batches
     batch = kind == "batches"
+    try:
+        return _check(declaration, kind, window, frame, rules, batch=batch)
+    except PolarsError as error:
+        return Report(0, (f"the file can't be read: {str(error).splitlines()[0]}",), (), {})
+
+
+def _check(
+    declaration: Declaration,
+    kind: Kind,
+    window: str,
+    frame: pl.LazyFrame,
+    rules: Batches,
+    *,
+    batch: bool,
+) -> Report:
     return check(
         frame,
         contract_of(declaration, kind),
@@ -87,6 +103,24 @@ def kind_of(declaration: Declaration, frame: pl.LazyFrame) -> Kind:
     return "labels" if missing(labels, batch) < missing(batch, labels) else "batches"
 
 
+def identify(
+    declaration: Declaration, file: Path, kind: Kind | None = None, window: str | None = None
+) -> tuple[Kind, str, pl.LazyFrame]:
+    """Say what a file is, of which window, and open it lazily.
+
+    Raises:
+        BatchRefusedError: it can't be read, or no window can be told.
+        UnknownNameError: it is of a window that is not declared.
+
+    """
+    # the names of its columns say the kind, only then are their types known
+    kind = kind or kind_of(declaration, read(file, dy.Schema))
+    frame = read(file, contract_of(declaration, kind))
+    window = window or window_of(file, frame, declaration.windows, declaration.batches.time)
+    declaration.windows.begins(window)
+    return kind, window, frame
+
+
 def land(
     repository: Repository,
     declaration: Declaration,
@@ -100,24 +134,25 @@ def land(
     """Put a file on a landing branch. None: main holds exactly this already.
 
     Landing the same file twice is the same landing. One that was refused stays refused, unless it
-    lands `again`: then it waits for its checks anew, since the rules may have changed.
+    lands `again`: then it waits for its checks anew, since the rules may have changed. Whatever
+    else waits for the same window is replaced: the file that landed last is meant.
 
     Raises:
         BatchRefusedError: it can't be read, or no window can be told.
         UnknownNameError: it is of a window that is not declared.
 
     """
-    # the names of its columns say the kind, only then are their types known
-    kind = kind or kind_of(declaration, read(file, dy.Schema))
-    frame = read(file, contract_of(declaration, kind))
-    window = window or window_of(file, frame, declaration.windows, declaration.batches.time)
-    declaration.windows.begins(window)
+    kind, window, frame = identify(declaration, file, kind, window)
     path = declaration.path(kind, window)
     content = file if file.suffix == ".parquet" else _parquet(frame)
     version = _checksum(content)
+    branch = f"landing-{declaration.name}-{kind}-{window}-{version[:12]}"
+    for landing in landings(repository, declaration.name):
+        same = (landing.kind, landing.window) == (kind, window)
+        if same and not landing.refused and landing.branch != branch:
+            _retire(repository, landing)
     if _on_main(repository, path) == version:
         return None
-    branch = f"landing-{declaration.name}-{kind}-{window}-{version[:12]}"
     for landing in landings(repository, declaration.name):
         if landing.branch == branch and not (landing.refused and again):
             return landing
@@ -284,14 +319,23 @@ def publish(
     for other in landings(repository, declaration.name):
         newer = not other.refused and repository.commit(other.commit).created_at > landed_at
         if (other.kind, other.window) == (landing.kind, landing.window) and not newer:
-            _retire(repository, other)
+            _retire(repository, other, keep=other.commit != landing.commit)
     return commit
 
 
-def _retire(repository: Repository, landing: Landing) -> None:
-    if landing.refused:
+def mended(repository: Repository, declaration: Declaration, kind: Kind, window: str) -> None:
+    """Put away what was refused of a window whose file on main is good; tags keep it."""
+    for landing in landings(repository, declaration.name):
+        if (landing.kind, landing.window) == (kind, window) and landing.refused:
+            _retire(repository, landing)
+
+
+def _retire(repository: Repository, landing: Landing, *, keep: bool = True) -> None:
+    """Remove a landing branch; a tag keeps what main does not hold."""
+    if keep:
+        fate = "refused" if landing.refused else "replaced"
         with suppress(RefExistsError):
-            repository.create_tag(f"refused-{landing.commit[:12]}", landing.commit)
+            repository.create_tag(f"{fate}-{landing.commit[:12]}", landing.commit)
     # gone already: a second copy of this step was quicker
     with suppress(RefNotFoundError):
         repository.delete_branch(landing.branch)

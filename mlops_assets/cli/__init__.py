@@ -20,6 +20,3 @@ def main() -> None:
     except MlopsError as error:
         complain(str(error))
         sys.exit(1)
-    except KeyboardInterrupt:
-        complain("interrupted; the same command goes on where this one stopped")
-        sys.exit(130)

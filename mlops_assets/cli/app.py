@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +22,16 @@ app = typer.Typer(
 Model = Annotated[str, typer.Argument(help="Name of a declared model.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the documented JSON form.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the decision.")]
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a person stop what goes on later from where it stopped, and say so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        stderr.print("\ninterrupted; the same command goes on where this one stopped", markup=False)
+        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -61,7 +73,8 @@ def replay(
     """Play history window by window through the real assets and sensors."""
     from mlops_assets.cli.replay import replay_model
 
-    summary = replay_model(model, since=since, until=until)
+    with interruptible():
+        summary = replay_model(model, since=since, until=until)
     if as_json:
         print_json(summary.as_json())
     else:
@@ -101,7 +114,8 @@ def retrain(model: Model, *, reason: Reason = "", as_json: AsJson = False) -> No
     """Ask for a retraining now; cooldown and pause don't hold it back, an unfair comparison does."""
     from mlops_assets.cli.control import ask_for_retraining
 
-    outcome = ask_for_retraining(model, reason)
+    with interruptible():
+        outcome = ask_for_retraining(model, reason)
     if as_json:
         print_json(outcome)
     else:

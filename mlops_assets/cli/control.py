@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlops_assets.cli.project import Project
+from mlops_assets.errors import HomeError
 from mlops_assets.profiles.store import Store
 
 
@@ -34,7 +35,8 @@ def set_paused(model: str, action: str, reason: str) -> str:
     project = Project.find()
     project.declaration(model)
     store = Store(project.home.prepare().store)
-    rows = [row for row in store.rows("controls", model=model) if row["action"] != "retrain"]
+    both = ("pause", "resume")
+    rows = [row for row in store.rows("controls", model=model) if row["action"] in both]
     is_paused = bool(rows) and rows[-1]["action"] == "pause"
     if is_paused == (action == "pause"):
         return f"{model} is {'paused already' if is_paused else 'not paused'}; nothing to do."
@@ -59,6 +61,8 @@ def ask_for_retraining(model: str, reason: str) -> dict[str, Any]:
     declaration = project.declaration(model)
     store = Store(project.home.prepare().store)
     holder = project.home.holder()
+    if holder and "mlops dev" not in holder:
+        raise HomeError(f"{project.home.root} is in use by {holder}; ask again when it is done")
     if holder:
         at = write_control(store, model, "retrain", reason)
         return {
@@ -68,7 +72,8 @@ def ask_for_retraining(model: str, reason: str) -> dict[str, Any]:
             "message": f"Requested; {holder} starts it within seconds. See `mlops status {model}`.",
         }
     from mlops_assets.cli.output import stderr
-    from mlops_assets.cli.playing import Player, recover
+    from mlops_assets.cli.playing import Player
+    from mlops_assets.cli.recovery import recover
 
     with project.home.held(f"mlops retrain {model}"):
         at = write_control(store, model, "retrain", reason)

@@ -24,7 +24,7 @@ def serve(host: str, port: int) -> int:
     """
     project = Project.find()
     with project.home.held("mlops dev"):
-        from mlops_assets.cli.playing import recover
+        from mlops_assets.cli.recovery import recover
 
         recover(project, lambda message: stderr.print(message, markup=False))
         command = [

@@ -27,6 +27,7 @@ class Outcome:
     landing: Landing | None  # None: main holds exactly this already
     rows: int | None
     daemon: str | None
+    retried: bool = False  # work on it had been given up, and is tried again
 
     @property
     def refused(self) -> bool:
@@ -55,9 +56,8 @@ class Outcome:
         """Say it to a person."""
         landing = self.landing
         if landing is None:
-            stdout.print(
-                f"{self.file}: main holds exactly this already; nothing to do.", markup=False
-            )
+            what = "its work had failed and is tried again" if self.retried else "nothing to do"
+            stdout.print(f"{self.file}: main holds exactly this already; {what}.", markup=False)
             return
         what = f"{landing.kind} of {landing.window}"
         if landing.refused:
@@ -86,7 +86,9 @@ def land_file(model: str, file: Path, *, window: str | None, labels: bool | None
         MlopsError: no such model, no such file, or no declared window.
 
     """
-    from mlops_assets.batches.landing import Kind, land
+    from mlops_assets.batches.landing import Kind, identify, land
+    from mlops_assets.cli.control import write_control
+    from mlops_assets.profiles.store import Store
     from mlops_assets.versions import open_repository
 
     project = Project.find()
@@ -94,11 +96,19 @@ def land_file(model: str, file: Path, *, window: str | None, labels: bool | None
     project.home.prepare()
     repository = open_repository(project.home.repository)
     kind: Kind | None = None if labels is None else "labels" if labels else "batches"
+    kind, window, _ = identify(declaration, file, kind, window)
     landing = land(repository, declaration, file, kind=kind, window=window, again=True)
+    store = Store(project.home.store)
+    retried = any(
+        row["window"] == window and row["code"] == "failing" and row["trigger"] == "data"
+        for row in store.rows("decisions", model=model)
+    )
+    if retried:  # its runs had failed too often: a person lands it again, so they may try again
+        write_control(store, model, "retry", window)
     rows = None
     if landing is not None and not landing.refused:
         landing, rows = check_landing(repository, declaration, landing)
-    return Outcome(model, file.name, landing, rows, project.home.holder())
+    return Outcome(model, file.name, landing, rows, project.home.holder(), retried)
 
 
 def check_landing(

@@ -7,23 +7,24 @@ until nothing is.
 from __future__ import annotations
 
 import logging
-import os
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import JobFailureData, RunFailureReason
+from dagster._core.execution.plan.objects import ErrorSource, StepFailureData
+from dagster_shared.error import DagsterError
+from yaml import YAMLError
 
 from mlops_assets.assets.request import CAUSE_TAG, TRIGGER_TAG
 from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
-from mlops_assets.errors import MlopsError
-from mlops_assets.registry.owner import owner_is_alive
-from mlops_assets.resources import RegistryResource
-from mlops_assets.sensors.decision import UNFINISHED
+from mlops_assets.errors import HomeError
+from mlops_assets.registry.owner import HOST, PID, PROCESS_START, owner_tags
 
-PROCESS_TAG = "mlops/process"
+# of a run that is executed in a process of ours: which one, as the registry tags MLflow's runs
+PROCESS_TAGS = {HOST: "mlops/host", PID: "mlops/pid", PROCESS_START: "mlops/process_start"}
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Player:
         """Open the instance, quietly: Dagster's own log is in its event log."""
         for name in ("dagster", "mlflow", "alembic", "dagster.builtin"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        self.instance = dg.DagsterInstance.get()
+        self.instance = open_instance(self.project)
 
     def settle(self) -> None:
         """Tick and run until nothing is due any more."""
@@ -86,12 +87,17 @@ class Player:
                 **request.tags,
                 "dagster/run_key": request.run_key or "",
                 "dagster/sensor_name": sensor,
-                PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
+                **{PROCESS_TAGS[name]: value for name, value in owner_tags().items()},
             },
             # its own console log would drown the progress; the event log has every line
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
+        if was_interrupted(result):
+            # a person's Ctrl-C is no failed attempt: the run never was, and is due again
+            self.instance.event_log_storage.free_concurrency_slots_for_run(result.run_id)
+            self.instance.delete_run(result.run_id)
+            raise KeyboardInterrupt
         self.runs += 1
         if not result.success:
             self.tell(f"run {result.run_id[:8]} of {job} {about} failed: {failure(result)}")
@@ -103,6 +109,33 @@ def definition_resources(
     """Return the resources that a sensor asks for."""
     known = repository.get_top_level_resources()
     return {key: known[key] for key in sensor.required_resource_keys}
+
+
+def open_instance(project: Project) -> dg.DagsterInstance:
+    """Open the Dagster instance of the home.
+
+    Raises:
+        HomeError: its settings, which are the user's to change, can't be read.
+
+    """
+    try:
+        return dg.DagsterInstance.get()
+    except (DagsterError, YAMLError) as error:
+        raise HomeError(f"{project.home.dagster}/dagster.yaml can't be used: {error}") from error
+
+
+def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Say whether a run ended because this process was told to stop."""
+    for event in result.all_events:
+        data = event.event_specific_data
+        if isinstance(data, StepFailureData) and data.error_source == ErrorSource.INTERRUPT:
+            return True
+        if (
+            isinstance(data, JobFailureData)
+            and data.failure_reason == RunFailureReason.UNEXPECTED_TERMINATION
+        ):
+            return True
+    return False
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:
@@ -119,42 +152,3 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
                 error = error.cause
             return str(error.message).strip()
     return "see the run in Dagster"
-
-
-def recover(project: Project, tell: Callable[[str], None]) -> None:
-    """Clear away what a killed process left: unfinished runs, held slots, open MLflow runs.
-
-    The caller holds the home, so nobody else plays or serves it: a run that is not finished is
-    dead. A run of a killed replay is deleted (what it finished stays materialized) and what it was
-    for is due again; a run that the daemon launched is marked as failed, and the daemon tries again.
-    """
-    instance = dg.DagsterInstance.get()
-    storage = instance.event_log_storage
-    for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
-        run = record.dagster_run
-        if instance.event_log_storage.supports_global_concurrency_limits:
-            storage.free_concurrency_slots_for_run(run.run_id)
-        if PROCESS_TAG in run.tags:
-            instance.delete_run(run.run_id)
-            tell(
-                f"cleared run {run.run_id[:8]} of {run.job_name}, killed half-way; it is due again"
-            )
-        else:
-            instance.report_run_failed(run, "its process was gone when the home was opened again")
-            tell(f"marked run {run.run_id[:8]} of {run.job_name} as failed: its process is gone")
-    if project.home.mlflow.startswith("sqlite:///"):
-        from pathlib import Path
-
-        if not Path(project.home.mlflow.removeprefix("sqlite:///")).exists():
-            return  # MLflow was never used: don't import it
-    for model in models_with_runs(project):
-        for run_id in RegistryResource().tracking(model).close_abandoned(owner_is_alive):
-            tell(f"closed MLflow run {run_id[:8]}, left open by a killed process")
-
-
-def models_with_runs(project: Project) -> Iterator[str]:
-    """Yield the models that are declared, those of a broken declaration left out."""
-    try:
-        yield from project.declarations
-    except MlopsError:
-        return

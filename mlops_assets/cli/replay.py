@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mlops_assets.batches.landing import MAIN, Kind, land
+from mlops_assets.batches.landing import KINDS, MAIN, Kind, land, landings
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.batches.reading import READABLE
+from mlops_assets.cli.control import write_control
 from mlops_assets.cli.output import stderr, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
-from mlops_assets.errors import DeclarationError, UnknownNameError
+from mlops_assets.errors import DeclarationError, HomeError, UnknownNameError
+from mlops_assets.profiles.store import Store
 from mlops_assets.versions import Repository, open_repository
 
 if TYPE_CHECKING:
     from mlops_assets.cli.playing import Player
+    from mlops_assets.sensors.data import Work
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
     with project.home.held(f"mlops replay {model}"):
         declaration = project.declaration(model)
         files = history(project, declaration, since, until)
-        from mlops_assets.cli.playing import Player, recover
+        from mlops_assets.cli.playing import Player
+        from mlops_assets.cli.recovery import recover
         from mlops_assets.cli.worth import measure
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -118,7 +122,11 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
 
             repository = open_repository(project.home.repository)
             recover(project, tell)
+            in_order(declaration, repository, files)
             player = Player(project, declaration, tell)
+            given_up = stuck(player, repository, project)
+            for work in given_up:  # the cause may be mended by now
+                write_control(Store(project.home.store), model, "retry", work.window)
             refused = []
             done = 0
             for window in files:
@@ -126,6 +134,11 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
                 refused += problems
                 done += changed
                 progress.advance(task)
+            player.settle()
+            refused += [
+                f"{', '.join(work.stages)} of {work.window}: its runs fail, see them in Dagster"
+                for work in stuck(player, repository, project)
+            ]
             progress.update(task, description=f"{model}: measuring")
             landed = landed_windows(repository, declaration, MAIN)
             worth = measure(project, declaration, repository)
@@ -157,19 +170,58 @@ def turn(
         return False, []
     before = player.runs
     problems = []
-    for kind, file in files.items():
-        landing = land(repository, player.declaration, file, kind=kind, window=window)
+    # the labels first: should this be killed in between, nothing is decided without them
+    for kind in reversed(KINDS):
+        if kind not in files:
+            continue
+        landing = land(repository, player.declaration, files[kind], kind=kind, window=window)
         if landing is not None and landing.refused:
             problems.append(f"{kind} of {window}: {'; '.join(landing.problems)}")
     player.settle()
-    from mlops_assets.batches.landing import landings
-
     problems += [
         f"{found.kind} of {window}: {'; '.join(found.problems)}"
         for found in landings(repository, player.declaration.name)
         if found.refused and found.window == window and player.runs > before
     ]
     return player.runs > before, problems
+
+
+def in_order(
+    declaration: Declaration, repository: Repository, files: dict[str, dict[Kind, Path]]
+) -> None:
+    """Refuse to play windows that lie before one that has landed already: time can't go back.
+
+    Raises:
+        HomeError: names the windows that would be skipped.
+
+    """
+    refused = {one.window for one in landings(repository, declaration.name) if one.refused}
+    waiting = {one.window for one in landings(repository, declaration.name) if not one.refused}
+    main = set(landed_windows(repository, declaration, MAIN).batches)
+    newest = max(main | waiting, default="")
+    skipped = [
+        window
+        for window, kinds in files.items()
+        if "batches" in kinds and window < newest and window not in main | refused | waiting
+    ]
+    if skipped:
+        raise HomeError(
+            f"{newest} has landed, but {len(skipped)} windows of the history before it have not "
+            f"({skipped[0]} to {skipped[-1]}): a replay can't go back in time. Land them by hand "
+            "with `mlops land`, or start over in an empty home (MLOPS_HOME, or `make clean`)"
+        )
+
+
+def stuck(player: Player, repository: Repository, project: Project) -> list[Work]:
+    """Return the work that failed as often as declared and is not tried any more."""
+    from mlops_assets.sensors.data import due, given_up
+
+    store, declaration = Store(project.home.store), player.declaration
+    return [
+        work
+        for work in due(repository, store, declaration)
+        if given_up(player.instance, store, declaration, work)
+    ]
 
 
 def history(

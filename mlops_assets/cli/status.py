@@ -82,17 +82,20 @@ def of_model(
     champion = ledger.champion(model)
     decisions = store.rows("decisions", model=model)
     decided = [entry for entry in entries if entry.event in ("promoted", "refused")]
+    first = next((entry for entry in decided if entry.event == "promoted"), None)
     measured = {row["window"]: row for row in store.latest("performance", model=model)}
     rows = {row["window"]: row["rows"] for row in store.latest("batches", model=model)}
-    controls = [row for row in store.rows("controls", model=model) if row["action"] != "retrain"]
+    controls = [
+        row for row in store.rows("controls", model=model) if row["action"] in ("pause", "resume")
+    ]
     waiting = landings(repository, model) if repository else []
     return {
         "model": model,
         "champion": champion and as_champion(champion),
-        "first_training": next(
-            (as_retraining(entry) for entry in decided if entry.trigger == "initial"), None
-        ),
-        "retrainings": [as_retraining(entry) for entry in decided if entry.trigger != "initial"],
+        "first_training": first and as_retraining(first),
+        "retrainings": [
+            as_retraining(entry) for entry in decided if first and entry.number > first.number
+        ],
         "held_back": [
             {"window": row["window"], "trigger": row["trigger"], "reason": row["reason"]}
             for row in decisions

@@ -35,7 +35,7 @@ def measure(project: Project, declaration: Declaration, repository: Repository) 
     model = declaration.name
     entries = Ledger(project.home.ledger).entries(model)
     promoted = [entry for entry in entries if entry.event == "promoted"]
-    retrainings = sum(entry.trigger != "initial" for entry in promoted)
+    retrainings = max(len(promoted) - 1, 0)
     commit = repository.resolve(MAIN)
     measured = Store(project.home.store).latest("performance", model=model)
     if not promoted or not measured or promoted[0].mlflow_run_id is None:

@@ -35,7 +35,8 @@ class Facts:
         in_flight_cause: the cause it runs for.
         windows_since_training: windows of data between the last finished retraining (promoted or
             refused) and now; None before the first.
-        unseen_windows: newest mature windows that the champion was not trained on.
+        mature_windows: windows whose labels can be trusted.
+        unseen_windows: newest of them that the champion was not trained on.
         failed_attempts: how often a run for this cause crashed.
 
     """
@@ -44,6 +45,7 @@ class Facts:
     in_flight_minutes: float | None
     in_flight_cause: str | None
     windows_since_training: int | None
+    mature_windows: int
     unseen_windows: int
     failed_attempts: int
 
@@ -52,6 +54,7 @@ class Facts:
 class Rules:
     """What was declared."""
 
+    first_after: int
     cooldown_windows: int
     holdout_windows: int
     in_flight_minutes: float
@@ -107,9 +110,15 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
         ),
         (
             "unmatured",
-            evidence.champion is not None and facts.unseen_windows < rules.holdout_windows,
-            f"{facts.unseen_windows} mature windows that the champion never saw, "
-            f"{rules.holdout_windows} are needed to compare honestly",
+            evidence.champion is None and facts.mature_windows < rules.first_after,
+            f"{facts.mature_windows} windows have mature labels, the first training needs "
+            f"{rules.first_after}",
+        ),
+        (
+            "unmatured",
+            evidence.champion is not None and facts.unseen_windows <= rules.holdout_windows,
+            f"{facts.unseen_windows} mature windows that the champion never saw; "
+            f"{rules.holdout_windows} are needed to compare on, and one to learn something new from",
         ),
     ]
     for code, holds_back, why in holds:

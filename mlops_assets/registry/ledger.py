@@ -50,6 +50,7 @@ class Draft(BaseModel):
     reference: str | None = None  # the store's id of the reference profile
     training_windows: tuple[str, ...] = ()
     features: dict[str, str] = Field(default_factory=dict)  # feature -> numeric or categorical
+    features_code: str = ""  # the version of the expressions that it learnt
 
 
 class Entry(Draft):

@@ -6,7 +6,9 @@ from a cursor: a lost cursor, a killed run or a restored home ends in the same r
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import dagster as dg
 
@@ -19,6 +21,11 @@ from mlops_assets.resources import MODEL_TAG, RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
 
 WORK_TAG = "mlops/work"
+FINISHED = [
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+]
 SCORING = ("batches", "features", "predictions", "drift_profile")
 
 
@@ -26,14 +33,20 @@ SCORING = ("batches", "features", "predictions", "drift_profile")
 class Work:
     """Stages of one window that are due, and of which data."""
 
+    model: str
     window: str
     stages: tuple[str, ...]
     versions: tuple[str, ...]
 
     @property
+    def kinds(self) -> list[str]:
+        """What each of the versions is of: a batch comes before its labels."""
+        return [stage for stage in self.stages if stage in (*KINDS, "performance")]
+
+    @property
     def mark(self) -> str:
         """What makes it this piece of work and no other."""
-        text = json.dumps([self.window, self.stages, self.versions])
+        text = json.dumps([self.model, self.window, self.stages, self.versions])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -78,7 +91,10 @@ def due(repository: Repository, store: Store, declaration: Declaration) -> list[
         known = measured.get(window)
         if known is None or (known["batch_version"], known["labels_version"]) != versions:
             add(window, ("performance",), "/".join(versions))
-    return [Work(window, tuple(work[window][0]), tuple(work[window][1])) for window in sorted(work)]
+    return [
+        Work(model, window, tuple(work[window][0]), tuple(work[window][1]))
+        for window in sorted(work)
+    ]
 
 
 def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDefinition:
@@ -99,11 +115,15 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         versions, records = repository.get(), store.get()
         requests = []
         skipped = []
-        for work in due(versions, records, declaration):
-            attempt = failures(context.instance, work)
-            if attempt >= declaration.retraining.attempts:
-                skipped.append(give_up(declaration, records, work, attempt))
+        waiting = due(versions, records, declaration)
+        for work in waiting:
+            if given_up(context.instance, records, declaration, work):
+                skipped.append(give_up(declaration, records, work))
                 continue
+            # a window corrected back is the same work once more, so success counts too
+            attempt = context.instance.get_runs_count(
+                dg.RunsFilter(tags={WORK_TAG: work.mark}, statuses=FINISHED)
+            )
             requests.append(
                 dg.RunRequest(
                     run_key=f"{declaration.name}:{work.window}:{work.mark}:{attempt}",
@@ -112,7 +132,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
                     tags={MODEL_TAG: declaration.name, WORK_TAG: work.mark},
                 )
             )
-        events, cursor = observations(versions, declaration, context.cursor)
+        events, cursor = observations(declaration, waiting, context.cursor)
         reason = "; ".join(skipped) or "nothing has landed or matured that was not worked on"
         return dg.SensorResult(
             run_requests=requests,
@@ -124,17 +144,28 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
     return data
 
 
-def failures(instance: dg.DagsterInstance, work: Work) -> int:
-    """Count the runs for this very work that failed."""
-    failed = dg.RunsFilter(tags={WORK_TAG: work.mark}, statuses=[dg.DagsterRunStatus.FAILURE])
-    return instance.get_runs_count(failed)
+def given_up(
+    instance: dg.DagsterInstance, store: Store, declaration: Declaration, work: Work
+) -> bool:
+    """Say whether this very work failed as often as declared since a person last asked for it."""
+    again = [
+        row["requested_at"]
+        for row in store.rows("controls", model=work.model, action="retry")
+        if row["reason"] == work.window
+    ]
+    failed = dg.RunsFilter(
+        tags={WORK_TAG: work.mark},
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        created_after=datetime.fromisoformat(again[-1]) if again else None,
+    )
+    return instance.get_runs_count(failed) >= declaration.retraining.attempts
 
 
-def give_up(declaration: Declaration, store: Store, work: Work, attempts: int) -> str:
+def give_up(declaration: Declaration, store: Store, work: Work) -> str:
     """Write down that a piece of work is not tried again; return the reason."""
     reason = (
-        f"{', '.join(work.stages)} of {work.window} not done: {attempts} runs for it failed; see "
-        "them in Dagster, mend the cause, then run the job for that window or land it again"
+        f"{', '.join(work.stages)} of {work.window} not done: {declaration.retraining.attempts} "
+        "runs for it failed; see them in Dagster, mend the cause, then land it again"
     )
     store.add(
         "decisions",
@@ -154,27 +185,22 @@ def give_up(declaration: Declaration, store: Store, work: Work, attempts: int) -
 
 
 def observations(
-    repository: Repository, declaration: Declaration, cursor: str | None
+    declaration: Declaration, waiting: Sequence[Work], cursor: str | None
 ) -> tuple[list[dg.AssetObservation], str]:
-    """Report to Dagster what lies in the sources, where it is not what the last tick reported.
+    """Report to Dagster what new lies in the sources, so that what stands on it reads as stale.
 
-    The cursor only spares events; what is to be done never depends on it.
+    The cursor only spares repeating it; what is to be done never depends on it.
     """
-    before = json.loads(cursor) if cursor else {}
-    after = {}
-    events = []
-    for kind, name in SOURCES.items():
-        versions = landed_versions(repository, declaration, kind)
-        after[kind] = {window: version[:16] for window, version in versions.items()}
-        for window, version in versions.items():
-            if before.get(kind, {}).get(window) != version[:16] and declaration.windows.declares(
-                window
-            ):
-                events.append(
-                    dg.AssetObservation(
-                        asset_key=[declaration.name, name],
-                        partition=window,
-                        tags={"dagster/data_version": version},
-                    )
+    before = set(json.loads(cursor)) if cursor else set()
+    seen = {}
+    for work in waiting:
+        for kind, name in SOURCES.items():
+            if kind in work.stages:
+                version = work.versions[work.kinds.index(kind)]
+                seen[f"{name}/{work.window}/{version[:16]}"] = dg.AssetObservation(
+                    asset_key=[declaration.name, name],
+                    partition=work.window,
+                    tags={"dagster/data_version": version},
                 )
-    return events, json.dumps(after)
+    fresh = [event for mark, event in seen.items() if mark not in before]
+    return fresh, json.dumps(sorted(seen))

@@ -7,15 +7,24 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.assets.champion import reconcile
 from mlops_assets.assets.request import CAUSE_TAG, REASON_TAG, TRIGGER_TAG
 from mlops_assets.batches.landing import MAIN
 from mlops_assets.batches.maturity import LandedWindows, landed_windows
-from mlops_assets.decisions.governor import Decision, Evidence, Facts, Rules, first, govern
+from mlops_assets.decisions.governor import (
+    Decision,
+    Evidence,
+    Facts,
+    Rules,
+    changed,
+    first,
+    govern,
+)
 from mlops_assets.declaration import Declaration
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.resources import MODEL_TAG, LedgerResource, RepositoryResource, StoreResource
-from mlops_assets.sensors.data import due, failures
+from mlops_assets.sensors.data import due, given_up
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -45,20 +54,21 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         ledger: LedgerResource,
     ) -> dg.SensorResult:
         versions, records = repository.get(), store.get()
-        if any(
-            failures(context.instance, work) < declaration.retraining.attempts
-            for work in due(versions, records, declaration)
-        ):
+        work = due(versions, records, declaration)
+        if any(not given_up(context.instance, records, declaration, one) for one in work):
             return dg.SensorResult(
                 skip_reason=dg.SkipReason("data is waiting to be ingested; decided after that")
             )
         landed = landed_windows(versions, declaration, MAIN)
         entries = ledger.get()
         champion = entries.champion(declaration.name)
+        if not context.instance.get_runs_count(dg.RunsFilter(job_name=name, statuses=UNFINISHED)):
+            reconcile(declaration, entries, records)
         found = evidence(declaration, landed, records, champion)
         if not found:
             return dg.SensorResult(skip_reason=dg.SkipReason("no evidence for a retraining"))
         rules = Rules(
+            first_after=declaration.training.first_after,
             cooldown_windows=declaration.retraining.cooldown_windows,
             holdout_windows=declaration.gates.holdout_windows,
             in_flight_minutes=declaration.retraining.in_flight_minutes,
@@ -160,6 +170,7 @@ def facts_for(
         in_flight_minutes=minutes,
         in_flight_cause=cause,
         windows_since_training=since_training(declaration, landed, ledger),
+        mature_windows=len(landed.mature),
         unseen_windows=len(unseen(landed, champion)),
         failed_attempts=failed,
     )
@@ -204,7 +215,7 @@ def note(declaration: Declaration, store: Store, landed: LandedWindows, decided:
     before: Sequence[dict[str, Any]] = store.latest(
         "decisions", model=declaration.name, cause=one.cause
     )
-    if before and before[-1]["code"] == decided.code:
+    if not changed(decided, before[-1]["code"] if before else None):
         return
     store.add(
         "decisions",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dagster as dg
+import polars as pl
 import pytest
 
+from mlops_assets.cli.playing import PROCESS_TAGS
+from mlops_assets.cli.recovery import recover
+from mlops_assets.registry.owner import owner_tags
 from mlops_assets.resources import RegistryResource
 from tests import tiny
-from tests.conftest import Played
+from tests.conftest import Played, reopen
 
 CHAIN = ("training_set", "model", "evaluation", "champion")
 
@@ -159,3 +163,74 @@ def test_the_registered_version_loads_as_an_ordinary_mlflow_model(promoted: Play
     theirs = mlflow.pyfunc.load_model(f"models:/{tiny.MODEL}@champion")
     scores = np.asarray(theirs.predict(ours.encoding.matrix(rows)))
     assert scores == pytest.approx(ours.predict(rows).to_numpy())
+
+
+def test_a_promotion_killed_before_the_alias_is_finished_from_the_ledger(played: Played) -> None:
+    # given a ledger that says version 1, an alias that was never moved and no outcome
+    played.turn(*range(7))
+    registry = RegistryResource().registry()
+    registry.set_champion(tiny.MODEL, None)
+    for file in played.project.home.store.glob("*/**/*.json"):
+        if '"outcomes"' in file.read_text():
+            file.unlink()
+    played.store.rebuild()
+    assert played.store.latest("outcomes", model=tiny.MODEL) == []
+    # when a process of ours starts again
+    recover(played.project, played.told.append)
+    # then alias and outcome follow the ledger
+    assert registry.champion(tiny.MODEL) == 1
+    assert [row["version"] for row in played.store.latest("outcomes", model=tiny.MODEL)] == [1]
+    assert any("finished initial:" in message for message in played.told)
+
+
+def test_a_challenger_that_learnt_nothing_new_is_no_challenger(played: Played) -> None:
+    # given a champion, and as many new mature windows as are held out
+    played.turn(*range(8))
+    # when a retraining is started by hand
+    result = played.materialize("retrain", *CHAIN)
+    # then it says that there is nothing to compare, instead of promoting the champion's twin
+    assert not result.success
+    failure = next(event for event in result.all_events if event.is_step_failure)
+    assert "learnt nothing" in str(failure.step_failure_data.user_failure_data)
+    assert len(played.ledger.entries(tiny.MODEL)) == 1
+
+
+def test_changed_expressions_never_mix_with_what_was_stored(played: Played) -> None:
+    # given a champion, and expressions that are changed under the same names
+    played.turn(*range(8))
+    file = played.project.root / "tiny_project/defs/tiny/features.py"
+    file.write_text(file.read_text().replace('pl.col("amount"),', 'pl.col("amount") * 100,'))
+    again = reopen(played)
+    # when the next window lands
+    again.turn(8)
+    # then it is scored, and the check says that the champion learnt other expressions
+    check = dg.AssetCheckKey(dg.AssetKey([tiny.MODEL, "features"]), "matches_reference")
+    (record,) = again.instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
+    assert record.event is not None
+    assert "the expressions changed since version 1" in str(record.event)
+    # and a retraining learns every window by the new ones
+    assert again.materialize("retrain", "training_set").success
+    path = again.repository.location("main", "tiny/training_set.parquet").uri
+    spread = pl.read_parquet(path).group_by("window").agg(pl.col("amount").std())
+    assert spread["amount"].min() > 50  # type: ignore[operator]
+
+
+def test_what_is_not_ours_or_not_dead_is_left_alone(played: Played) -> None:
+    # given unfinished runs: of another project, of a living process, of a dead one
+    job = played.project.repository.get_job("tiny__ingest")
+
+    def unfinished(**tags: str) -> str:
+        run = played.instance.create_run_for_job(job, tags=tags)
+        return run.run_id
+
+    alive = {PROCESS_TAGS[name]: value for name, value in owner_tags().items()}
+    dead = {**alive, "mlops/pid": "999999999"}
+    other = unfinished(**{**dead, "mlops/model": "somebody_elses"})
+    living = unfinished(**{**alive, "mlops/model": tiny.MODEL})
+    gone = unfinished(**{**dead, "mlops/model": tiny.MODEL})
+    # when a process of ours starts
+    recover(played.project, played.told.append)
+    # then only the dead one is cleared
+    assert played.instance.get_run_by_id(other) is not None
+    assert played.instance.get_run_by_id(living) is not None
+    assert played.instance.get_run_by_id(gone) is None

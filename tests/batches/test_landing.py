@@ -416,3 +416,35 @@ def test_a_refused_file_is_checked_anew_when_a_person_lands_it_again(
     assert not anew.refused
     assert newest(repository, declaration, "batches", "2024-01-01") == anew
     assert [info.path for info in repository.objects(anew.branch, "tiny/reports/")] == []
+
+
+def test_the_file_that_landed_last_is_meant(
+    repository: Repository, declaration: Declaration, tmp_path: Path
+) -> None:
+    # given a window on main, and a correction that waits
+    file, wrong = tmp_path / "2024-01-01.parquet", tmp_path / "wrong.parquet"
+    tiny.batch(0)[0].write_parquet(file)
+    tiny.batch(0, rows=200)[0].write_parquet(wrong)
+    first = land(repository, declaration, file)
+    assert first is not None
+    publish(repository, declaration, first)
+    mistake = land(repository, declaration, wrong)
+    assert mistake is not None
+    # when what main holds lands again, then the correction is taken back, and a tag keeps it
+    assert land(repository, declaration, file) is None
+    assert landings(repository, "tiny") == []
+    assert (f"replaced-{mistake.commit[:12]}", mistake.commit) in repository.tags()
+
+
+def test_a_damaged_file_is_refused_like_any_other(
+    repository: Repository, declaration: Declaration, tmp_path: Path
+) -> None:
+    # given a Parquet file whose footer is whole and whose pages are not
+    file = tmp_path / "2024-01-01.parquet"
+    tiny.batch(0)[0].write_parquet(file)
+    content = bytearray(file.read_bytes())
+    content[8:2000] = b"\xff" * 1992
+    file.write_bytes(bytes(content))
+    report = audit(declaration, "batches", "2024-01-01", pl.scan_parquet(file))
+    assert not report.passed
+    assert "can't be read" in report.problems[0]

@@ -154,3 +154,62 @@ def test_killed_at_any_moment_it_ends_the_same(
     assert outcome(project) == expected
     # and nothing of the dead is left: no run in progress, no slot held
     assert left_over(project) == {"unfinished": 0, "slots": 0, "pending": 0, "running": 0}
+
+
+def test_told_to_stop_it_stops_and_goes_on_from_there(tmp_path: Path) -> None:
+    # given a replay in the middle of its runs
+    project = tiny.make_project(tmp_path / "project", windows=4)
+    playing = subprocess.Popen(
+        [str(tiny.BIN / "mlops"), "replay", tiny.MODEL],
+        cwd=project,
+        env=tiny.environment(project),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  # pytest has no threads here
+    )
+    runs = project / ".mlops/dagster/history/runs.db"
+    end = time.monotonic() + 60
+    while not runs.exists() or not in_progress(runs):
+        assert playing.poll() is None, "it was done before it could be told to stop"
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    # when a person presses Ctrl-C
+    playing.send_signal(signal.SIGINT)
+    _, said = playing.communicate(timeout=30)
+    # then it stops, says how to go on, and no run counts as failed
+    assert playing.returncode == 130, said
+    assert "goes on where this one stopped" in said
+    with sqlite3.connect(runs) as found:
+        assert (
+            found.execute("select count(*) from runs where status = 'FAILURE'").fetchone()[0] == 0
+        )
+    # and the same command ends what was begun
+    summary = json.loads(tiny.mlops(project, "replay", tiny.MODEL, "--json").stdout)
+    assert len(outcome(project)["windows"]) == 4
+    assert summary["refused"] == []
+
+
+def in_progress(runs: Path) -> bool:
+    with sqlite3.connect(f"file:{runs}?mode=ro", uri=True) as found:
+        try:
+            count = found.execute("select count(*) from runs where status = 'STARTED'").fetchone()[
+                0
+            ]
+        except sqlite3.OperationalError:  # not all tables are there yet
+            return False
+    return bool(count)
+
+
+def test_time_does_not_go_back(tmp_path: Path) -> None:
+    # given a later week that landed before the history was played
+    project = tiny.make_project(tmp_path / "project", windows=4)
+    tiny.mlops(project, "land", tiny.MODEL, f"history/batches/{tiny.window(3)}.parquet")
+    # when the history is played, then it names what it would have to skip, and plays nothing
+    done = tiny.mlops(project, "replay", tiny.MODEL, check=False)
+    assert done.returncode == 1
+    assert (
+        f"3 windows of the history before it have not ({tiny.window(0)} to {tiny.window(2)})"
+        in done.stderr
+    )
+    assert outcome(project)["windows"] == []

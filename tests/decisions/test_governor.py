@@ -16,7 +16,9 @@ from mlops_assets.decisions.governor import (
     govern,
 )
 
-RULES = Rules(cooldown_windows=4, holdout_windows=2, in_flight_minutes=120, attempts=3)
+RULES = Rules(
+    first_after=12, cooldown_windows=4, holdout_windows=2, in_flight_minutes=120, attempts=3
+)
 DRIFT = Evidence("drift:2013-06-10:v1", "drift", "2013-06-10", "2 of 3 windows drifted", 1)
 MANUAL = replace(DRIFT, cause="manual:ann", trigger="manual", reason="ann asked for it")
 INITIAL = replace(DRIFT, cause="initial:2013-03-25", trigger="initial", champion=None)
@@ -25,7 +27,8 @@ CALM = Facts(
     in_flight_minutes=None,
     in_flight_cause=None,
     windows_since_training=4,
-    unseen_windows=2,
+    mature_windows=12,
+    unseen_windows=3,
     failed_attempts=0,
 )
 
@@ -35,7 +38,7 @@ HOLDS: dict[Code, dict[str, Any]] = {
     "failing": {"failed_attempts": 3},
     "paused": {"paused": "paused by ann (holidays)"},
     "cooldown": {"windows_since_training": 3},
-    "unmatured": {"unseen_windows": 1},
+    "unmatured": {"unseen_windows": 2},
 }
 
 
@@ -60,7 +63,10 @@ def test_at_every_bound_a_retraining_is_due(evidence: Evidence) -> None:
         ("failing", "3 runs for it crashed; .*`mlops retrain`"),
         ("paused", r"paused by ann \(holidays\); `mlops resume` ends it"),
         ("cooldown", "3 of 4 windows have passed since the last retraining"),
-        ("unmatured", "1 mature windows that the champion never saw, 2 are needed"),
+        (
+            "unmatured",
+            "2 mature windows that the champion never saw; 2 are needed to compare on, and one",
+        ),
     ],
 )
 def test_one_step_past_a_bound_it_is_held_back_and_says_why(code: Code, why: str) -> None:
@@ -142,3 +148,11 @@ def test_a_person_comes_first_then_the_first_training_then_the_oldest_drift() ->
     later = replace(DRIFT, window="2013-06-17", cause="a")
 
     assert first([later, DRIFT, INITIAL, MANUAL]) == [MANUAL, INITIAL, DRIFT, later]
+
+
+def test_the_first_training_waits_for_its_windows_even_if_a_person_asks() -> None:
+    asked = replace(MANUAL, champion=None)
+    assert decide(asked, mature_windows=12, unseen_windows=0).code == "due"
+    held = decide(asked, mature_windows=11, unseen_windows=0)
+    assert held.code == "unmatured"
+    assert "11 windows have mature labels, the first training needs 12" in held.reason

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from mlops_assets.sensors.data import due
 from tests import tiny
-from tests.conftest import Played
+from tests.conftest import Played, reopen
 
 
 def asked(played: Played) -> list[tuple[str, tuple[str, ...]]]:
@@ -52,3 +54,46 @@ def test_a_landing_of_an_undeclared_window_is_no_work(played: Played) -> None:
         transaction.put("tiny/batches/1999-01-04.parquet", b"whatever")
         transaction.put("tiny/batches/notes.parquet", b"whatever")
     assert asked(played) == []
+
+
+def test_a_window_corrected_back_is_requested_anew(played: Played) -> None:
+    # given a window that was ingested, corrected, and corrected back: the same work once more
+    keys = []
+    for frame in (None, tiny.batch(0, rows=200)[0], None):
+        played.land(0, frame=frame)
+        work = due(played.repository, played.store, played.player.declaration)
+        before = set(played.player.served)
+        played.player.settle()
+        keys += sorted(played.player.served - before)
+        assert work
+    # then each was a request of its own, for the daemon serves a run key only once for ever
+    assert len(keys) == len(set(keys)) == 3
+    assert played.frame("batches", 0).height == 300
+
+
+def test_work_that_kept_failing_is_tried_again_when_a_person_asks(played: Played) -> None:
+    # given features that can't be made
+    broken = played.project.root / "tiny_project/defs/tiny/features.py"
+    good = broken.read_text()
+    broken.write_text(good.replace('pl.col("other")', 'pl.col("nowhere")'))
+    played = reopen(played)
+    played.turn(0)
+    # once with the labels, which could be published, and three times for what was left
+    assert [run.status.value for run in played.runs("ingest")] == ["FAILURE"] * 4
+    assert "3 runs for it failed" in played.status["held_back"][-1]["reason"]
+    # when they are mended, then nothing happens by itself, and once it is asked for, all does
+    broken.write_text(good)
+    played = reopen(played)
+    assert not played.player.tick("data")
+    played.store.add(
+        "controls",
+        {
+            "model": "tiny",
+            "action": "retry",
+            "reason": tiny.window(0),
+            "by": "us",
+            "requested_at": datetime.now(UTC).isoformat(),
+        },
+    )
+    played.player.settle()
+    assert [one["window"] for one in played.status["windows"]] == [tiny.window(0)]

@@ -56,10 +56,12 @@ def test_a_person_overrides_the_pause_but_not_an_honest_comparison(played: Playe
     # when a person asks for a retraining
     control(played, "retrain", "2024-03-02T00:00:00Z")
     played.player.settle()
-    # then it waits for a window that the champion never saw
+    # then it waits: for a window to compare on, and for one to learn something new from
     assert decisions(played)[-1][1:] == ("manual", "unmatured")
-    # and when that has matured it runs, pause or not
     played.turn(7)
+    assert decisions(played)[-1][1:] == ("manual", "unmatured")
+    # and when those have matured it runs, pause or not
+    played.turn(8)
     assert decisions(played)[-1][1:] == ("manual", "due")
     assert played.ledger.entries("tiny")[-1].trigger == "manual"
     assert played.ledger.entries("tiny")[-1].reason.startswith(("us asked", "Over"))

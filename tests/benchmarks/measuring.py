@@ -1,0 +1,151 @@
+"""Timing and printing that every benchmark does alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+SHOWN = ("dagster", "mlflow", "lightgbm", "polars", "duckdb", "pygit2", "whylogs", "numpy")
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """The durations of several repetitions."""
+
+    all: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.all)
+
+    def __str__(self) -> str:
+        if len(self.all) == 1:
+            return in_words(self.median)
+        return f"{in_words(self.median)} [{in_words(min(self.all))}..{in_words(max(self.all))}]"
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration in the unit that it is read in."""
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
+def ratio(one: Seconds, other: Seconds) -> str:
+    """Return by how much the one is slower, by medians."""
+    return f"{one.median / other.median:.2f}"
+
+
+def measured(work: Callable[[int], object], repetitions: int, *, warm: bool = True) -> Seconds:
+    """Time `work(number)` that often; first once unmeasured (as number -1) if it is to be warm."""
+    if warm:
+        work(-1)
+    found = []
+    for number in range(repetitions):
+        begun = time.perf_counter()
+        work(number)
+        found.append(time.perf_counter() - begun)
+    return Seconds(tuple(found))
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process ever held, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print aligned columns, the first to the left; what has no value is given as ""."""
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    say(f"\n{title}")
+    for row in cells:
+        first, *others = (
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        say("   ".join([f"  {first}", *others]).rstrip())
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def machine() -> None:
+    """Print on what all this was measured."""
+    load = os.getloadavg()[0]
+    say(
+        f"{os.cpu_count()} cores ({platform.machine()}), load {load:.1f} at the start, "
+        f"{platform.system()}, Python {platform.python_version()}"
+    )
+    say(", ".join(f"{name} {version(name)}" for name in SHOWN))
+    say("median [min..max] of the repetitions; other work on these cores is in the numbers")
+
+
+class Worker:
+    """A Python module in a process of its own that answers one JSON line with one JSON line.
+
+    So each variant has its own imports and its own peak of memory, and the variants can be asked
+    by turns: what else the machine does hits all of them alike.
+    """
+
+    def __init__(
+        self, module: str, *arguments: str, settings: dict[str, str] | None = None
+    ) -> None:
+        begun = time.perf_counter()
+        kept = {
+            k: v for k, v in os.environ.items() if not k.startswith(("MLOPS", "DAGSTER", "MLFLOW"))
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", module, *arguments],
+            cwd=ROOT,
+            env={**kept, **(settings or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.ready = self._answer()
+        self.start = time.perf_counter() - begun  # from nothing to the first answer
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        """Ask, and wait for the answer."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """End the process: it ends when nothing more can be asked."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(30)
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.process.args} ended with {self.process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def answer_questions(ready: dict[str, Any], answer: Callable[..., dict[str, Any]]) -> None:
+    """Be a `Worker`: say that all is imported, then answer until nothing more is asked."""
+    talk = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints must not stand between the answers
+    sys.stdout = sys.stderr
+    for said in chain([ready], (answer(**json.loads(line)) for line in sys.stdin)):
+        talk.write(json.dumps(said) + "\n")
+        talk.flush()
