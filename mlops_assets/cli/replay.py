@@ -134,6 +134,10 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
                 refused += problems
                 done += changed
                 progress.advance(task)
+                at = list(files).index(window) + 1
+                if not stderr.is_terminal and (at % 10 == 0 or at == len(files)):
+                    # a log shows no bar; a line now and then says that it lives
+                    stderr.print(f"{model}: window {at} of {len(files)}, {window}", markup=False)
             player.settle()
             refused += [
                 f"{', '.join(work.stages)} of {work.window}: its runs fail, see them in Dagster"
