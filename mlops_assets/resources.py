@@ -6,6 +6,7 @@ Connections are opened where they are used, inside the step: no step relies on a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,7 @@ def mlflow_run(context: dg.InitResourceContext) -> Iterator[Any]:
     _ = registry.tracking(model).experiment_id  # made with the home's artifact root, if it is new
     from dagster_mlflow.resources import MlFlow
 
+    named = os.environ.get("MLFLOW_TRACKING_URI")
     tracked = MlFlow(
         context.replace_config(
             {
@@ -107,6 +109,9 @@ def mlflow_run(context: dg.InitResourceContext) -> Iterator[Any]:
             }
         )
     )
+    if named is None:
+        # MLflow leaves its address there, which would then read as a person's choice
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
     try:
         yield tracked
     finally:

@@ -48,6 +48,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         description="The version that serves. A challenger that passed its gates is refitted on "
         "everything mature, checked for agreement, and promoted.",
         kinds={"lightgbm", "mlflow"},
+        code_version=declaration.digest("gates", "drift"),
         pool=f"{declaration.name}__retrain",
     )
     def champion(

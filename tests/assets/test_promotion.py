@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import dagster as dg
 import polars as pl
 import pytest
@@ -51,6 +53,15 @@ def test_the_first_champion_is_gated_refitted_and_written_down(promoted: Played)
     assert mlflow_runs(promoted, "RUNNING") == []
     assert promoted.status["retrainings"] == []
     assert promoted.status["first_training"]["promoted"] is True
+
+
+def test_mlflows_address_stays_the_homes_and_its_files_inside_it(promoted: Played) -> None:
+    # given a process in which MLflow was used, then the environment names no server
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    experiment = RegistryResource().tracking(tiny.MODEL).client.get_experiment_by_name(tiny.MODEL)
+    assert str(promoted.project.home.root) in experiment.artifact_location
+    # and nothing was written beside the home
+    assert not (promoted.project.root / "mlruns").exists()
 
 
 def test_it_serves_from_the_next_window_on(promoted: Played) -> None:

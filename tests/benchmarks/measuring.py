@@ -104,6 +104,7 @@ class Worker:
     def __init__(
         self, module: str, *arguments: str, settings: dict[str, str] | None = None
     ) -> None:
+        self.module = module
         begun = time.perf_counter()
         kept = {
             k: v for k, v in os.environ.items() if not k.startswith(("MLOPS", "DAGSTER", "MLFLOW"))
@@ -136,7 +137,7 @@ class Worker:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.process.args} ended with {self.process.wait()}")
+            raise RuntimeError(f"{self.module} ended with {self.process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
