@@ -64,9 +64,11 @@ def test_a_person_loads_the_champion_as_any_mlflow_model(
     registry: Registry, model: str, run_id: str, mlflow_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.set_champion(model, registry.register(model, run_id, "f1"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_home}/mlflow.db")
     import mlflow
 
+    # said to MLflow itself: what another test said to it in this process beats the environment
+    mlflow.set_tracking_uri(f"sqlite:///{mlflow_home}/mlflow.db")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     loaded = mlflow.pyfunc.load_model(f"models:/{model}@champion")
     scores = loaded.predict(np.array([[-1.0], [1.0]], dtype=np.float32))
     np.testing.assert_allclose(scores, [0.25, 0.75], atol=0.01)
