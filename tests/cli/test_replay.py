@@ -115,7 +115,7 @@ MOMENTS = [
     pytest.param([0.85, 0.5], id="late"),
     *(
         pytest.param(
-            [random.Random(n).uniform(0.1, 1) for _ in range(4)],
+            [random.Random(n).uniform(0.1, 0.7) for _ in range(4)],
             id=f"random {n}",
             marks=pytest.mark.slow,
         )
