@@ -5,11 +5,10 @@ from typing import Any, Literal
 
 import dagster as dg
 import polars as pl
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import MAIN, key, scan
-from mlops_assets.assets.evaluation import GATES
+from mlops_assets.assets.evaluation import read_gates
 from mlops_assets.assets.model import (
     Pinned,
     Trained,
@@ -97,7 +96,7 @@ class Promotion:
                 f"the evaluation is of another training set; materialize {name}/evaluation first",
                 allow_retries=False,
             )
-        gates = self.read_gates(evaluated)
+        gates = read_gates(self.context, self.declaration, evaluated)
         before = self.request.champion_before(self.ledger, name)
         against = before.version if before else "none yet"
         if evaluated["champion"] != against:
@@ -123,57 +122,6 @@ class Promotion:
         if not all(gate.passed for gate in gates):
             return self.refuse(gates, before, pinned, evaluated)
         return self.promote(refit, gates, before, pinned)
-
-    def read_gates(self, evaluated: dict[str, Any]) -> list[Gate]:
-        """Read each gate's result for exactly this evaluation; trust no earlier one.
-
-        Raises:
-            dagster.Failure: a gate did not run for it, or could not be computed.
-
-        """
-        asset = key(self.declaration, "evaluation")
-        gates = []
-        for name in GATES:
-            history = self.context.instance.event_log_storage.get_asset_check_execution_history(
-                dg.AssetCheckKey(asset, name),
-                limit=1,
-                # a queued run's planned check is newer, and says nothing
-                status={
-                    AssetCheckExecutionRecordStatus.SUCCEEDED,
-                    AssetCheckExecutionRecordStatus.FAILED,
-                },
-            )
-            event = history[0].event if history else None
-            found = (
-                event.dagster_event.asset_check_evaluation_data
-                if event and event.dagster_event
-                else None
-            )
-            target = found.target_materialization_data if found else None
-            if (
-                found is None
-                or target is None
-                or target.storage_id != evaluated["storage_id"]
-                or found.metadata["challenger"].value != evaluated["challenger"]
-                or found.metadata["training_set"].value != evaluated["training_set"]
-            ):
-                raise dg.Failure(
-                    f"gate {name} has not judged this challenger on this data; run the job "
-                    f"{self.declaration.name}__retrain, or materialize "
-                    f"{asset.to_user_string()} with its checks, first",
-                    allow_retries=False,
-                )
-            gain, least = found.metadata["gain"].value, found.metadata["least_gain"].value
-            gates.append(
-                Gate(
-                    name=name,
-                    passed=found.passed,
-                    value=gain if isinstance(gain, float | int) else None,
-                    limit=least if isinstance(least, float | int) else None,
-                    sentence=found.description or "",
-                )
-            )
-        return gates
 
     def compare_refit(
         self, refit: Trained, pinned: Pinned, evaluated: dict[str, Any]
@@ -386,32 +334,3 @@ def drift_policy(declaration: Declaration) -> DriftPolicy:
         false_alarms_per_year=declaration.drift.false_alarms_per_year,
         leave_out=tuple(declaration.drift.leave_out),
     )
-
-
-def reconcile(declaration: Declaration, ledger: Ledger, store: Store) -> list[str]:
-    """Finish what a killed promotion had only begun: the ledger is the truth, others follow it.
-
-    Call it while no retraining runs. Returns the causes that were finished.
-    """
-    name = declaration.name
-    entries = ledger.entries(name)
-    answered = {row["cause"] for row in store.latest("outcomes", model=name)}
-    unfinished = [entry for entry in entries if entry.cause not in answered]
-    if not unfinished:
-        return []
-    champion = ledger.champion(name)
-    RegistryResource().registry().set_champion(name, champion.version if champion else None)
-    for entry in unfinished:
-        store.add(
-            "outcomes",
-            {
-                "model": name,
-                "cause": entry.cause,
-                "window": entry.window,
-                "promoted": entry.event == "promoted",
-                "version": entry.version,
-                "reason": entry.reason,
-                "run_id": "",
-            },
-        )
-    return [entry.cause for entry in unfinished]

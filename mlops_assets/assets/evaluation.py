@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import key
@@ -14,7 +15,7 @@ from mlops_assets.assets.training_set import TARGET
 from mlops_assets.declaration import Declaration
 from mlops_assets.learning.comparison import Comparison, baseline, compare
 from mlops_assets.learning.training import FittedModel
-from mlops_assets.registry.ledger import Entry
+from mlops_assets.registry.ledger import Entry, Gate
 from mlops_assets.resources import LedgerResource, RegistryResource, RepositoryResource
 
 OPPONENTS = ("baseline", "champion")
@@ -67,7 +68,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         versions = repository.get()
         held_out = rows_of(versions, declaration, pinned, pinned.holdout)
         learnt = rows_of(versions, declaration, pinned, pinned.training)
-        base_rate = float(learnt[TARGET].cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]
+        base_rate = float(learnt[TARGET].cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]  # Polars types a mean as anything
         model = load_model(tracking, challenger["mlflow_run_id"])
         opponents: dict[str, FittedModel | float] = {"baseline": base_rate}
         if champion and champion.mlflow_run_id:
@@ -202,3 +203,57 @@ def pictures(
             f"{comparisons[name].metric} on held-out windows",
         )
     }
+
+
+def read_gates(
+    context: dg.AssetExecutionContext, declaration: Declaration, evaluated: dict[str, Any]
+) -> list[Gate]:
+    """Read each gate's result for exactly this evaluation; trust no earlier one.
+
+    Raises:
+        dagster.Failure: a gate did not run for it, or could not be computed.
+
+    """
+    asset = key(declaration, "evaluation")
+    gates = []
+    for name in GATES:
+        history = context.instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(asset, name),
+            limit=1,
+            # a queued run's planned check is newer, and says nothing
+            status={
+                AssetCheckExecutionRecordStatus.SUCCEEDED,
+                AssetCheckExecutionRecordStatus.FAILED,
+            },
+        )
+        event = history[0].event if history else None
+        found = (
+            event.dagster_event.asset_check_evaluation_data
+            if event and event.dagster_event
+            else None
+        )
+        target = found.target_materialization_data if found else None
+        if (
+            found is None
+            or target is None
+            or target.storage_id != evaluated["storage_id"]
+            or found.metadata["challenger"].value != evaluated["challenger"]
+            or found.metadata["training_set"].value != evaluated["training_set"]
+        ):
+            raise dg.Failure(
+                f"gate {name} has not judged this challenger on this data; run the job "
+                f"{declaration.name}__retrain, or materialize "
+                f"{asset.to_user_string()} with its checks, first",
+                allow_retries=False,
+            )
+        gain, least = found.metadata["gain"].value, found.metadata["least_gain"].value
+        gates.append(
+            Gate(
+                name=name,
+                passed=found.passed,
+                value=gain if isinstance(gain, float | int) else None,
+                limit=least if isinstance(least, float | int) else None,
+                sentence=found.description or "",
+            )
+        )
+    return gates

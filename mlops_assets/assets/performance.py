@@ -110,7 +110,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 metric.name: value if value is not None else "undefined: one class only",
                 "labelled_rows": known.height,
                 "unlabelled_rows": rows.height - known.height,
-                "base_rate": float(base_rate) if base_rate is not None else "none",  # type: ignore[arg-type]
+                "base_rate": float(base_rate) if base_rate is not None else "none",  # type: ignore[arg-type]  # Polars types a mean as anything
                 "version": version if version is not None else "none",
                 "commit": scored_at,
             },

@@ -81,7 +81,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 ),
                 "version": entry.version,
                 "mlflow_run_id": entry.mlflow_run_id,
-                "mean_score": float(scored[SCORE].mean() or 0.0),  # type: ignore[arg-type]
+                "mean_score": float(scored[SCORE].mean() or 0.0),  # type: ignore[arg-type]  # Polars types a mean as anything
             },
             data_version=dg.DataVersion(written.checksum),
         )

@@ -18,8 +18,8 @@ import dataframely as dy
 from polars.exceptions import PolarsError
 
 from mlops_assets.batches.checks import Report, check
-from mlops_assets.batches.reading import read, window_of
-from mlops_assets.declaration import Batches, Declaration, load
+from mlops_assets.batches.reading import as_parquet, checksum, read, window_of
+from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import (
     BatchRefusedError,
     NothingToCommitError,
@@ -62,32 +62,20 @@ def audit(declaration: Declaration, kind: Kind, window: str, frame: pl.LazyFrame
     rules = declaration.batches
     batch = kind == "batches"
     try:
-        return _check(declaration, kind, window, frame, rules, batch=batch)
+        return check(
+            frame,
+            contract_of(declaration, kind),
+            window=window,
+            windows=declaration.windows,
+            time=rules.time,
+            key=rules.key,
+            min_rows=rules.min_rows if batch else 1,
+            # labels may be unknown: how many is a fact of the world, not a fault of the file
+            max_null_share=rules.max_null_share if batch else 1.0,
+            null_shares=rules.null_shares if batch else None,
+        )
     except PolarsError as error:
         return Report(0, (f"the file can't be read: {str(error).splitlines()[0]}",), (), {})
-
-
-def _check(
-    declaration: Declaration,
-    kind: Kind,
-    window: str,
-    frame: pl.LazyFrame,
-    rules: Batches,
-    *,
-    batch: bool,
-) -> Report:
-    return check(
-        frame,
-        contract_of(declaration, kind),
-        window=window,
-        windows=declaration.windows,
-        time=rules.time,
-        key=rules.key,
-        min_rows=rules.min_rows if batch else 1,
-        # labels may be unknown: how many is a fact of the world, not a fault of the file
-        max_null_share=rules.max_null_share if batch else 1.0,
-        null_shares=rules.null_shares if batch else None,
-    )
 
 
 def kind_of(declaration: Declaration, frame: pl.LazyFrame) -> Kind:
@@ -144,8 +132,8 @@ def land(
     """
     kind, window, frame = identify(declaration, file, kind, window)
     path = declaration.path(kind, window)
-    content = file if file.suffix == ".parquet" else _parquet(frame)
-    version = _checksum(content)
+    content = file if file.suffix == ".parquet" else as_parquet(frame)
+    version = checksum(content)
     branch = f"landing-{declaration.name}-{kind}-{window}-{version[:12]}"
     for landing in landings(repository, declaration.name):
         same = (landing.kind, landing.window) == (kind, window)
@@ -350,20 +338,3 @@ def _on_main(repository: Repository, path: str) -> str | None:
         return repository.stat(MAIN, path).checksum
     except ObjectNotFoundError:
         return None
-
-
-def _checksum(content: Path | bytes) -> str:
-    import hashlib
-
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    with content.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _parquet(frame: pl.LazyFrame) -> bytes:
-    import io
-
-    buffer = io.BytesIO()
-    frame.collect(engine="streaming").write_parquet(buffer)
-    return buffer.getvalue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from pathlib import Path
 
 import dataframely as dy
@@ -97,3 +99,18 @@ def _typed(frame: pl.LazyFrame, contract: type[dy.Schema]) -> pl.LazyFrame:
     # now, where it can be said which file it is
     typed.select(pl.all().count()).collect(engine="streaming")
     return typed
+
+
+def checksum(content: Path | bytes) -> str:
+    """Return the SHA-256 of a file, read piece by piece, or of bytes, in hex."""
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def as_parquet(frame: pl.LazyFrame) -> bytes:
+    """Return a window's rows as a Parquet file."""
+    buffer = io.BytesIO()
+    frame.collect(engine="streaming").write_parquet(buffer)
+    return buffer.getvalue()

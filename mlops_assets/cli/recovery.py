@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from mlops_assets.assets.champion import reconcile
+from mlops_assets.assets.reconciliation import reconcile
 from mlops_assets.cli.playing import PROCESS_TAGS, open_instance
 from mlops_assets.cli.project import Project
 from mlops_assets.profiles.store import Store

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.champion import reconcile
+from mlops_assets.assets.reconciliation import reconcile
 from mlops_assets.assets.request import CAUSE_TAG, REASON_TAG, TRIGGER_TAG
 from mlops_assets.batches.landing import MAIN
 from mlops_assets.batches.maturity import LandedWindows, landed_windows

@@ -1,0 +1,37 @@
+"""What follows the ledger is brought to where the ledger stands."""
+
+from __future__ import annotations
+
+from mlops_assets.declaration import Declaration
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.ledger import Ledger
+from mlops_assets.resources import RegistryResource
+
+
+def reconcile(declaration: Declaration, ledger: Ledger, store: Store) -> list[str]:
+    """Finish what a killed promotion had only begun: the ledger is the truth, others follow it.
+
+    Call it while no retraining runs. Returns the causes that were finished.
+    """
+    name = declaration.name
+    entries = ledger.entries(name)
+    answered = {row["cause"] for row in store.latest("outcomes", model=name)}
+    unfinished = [entry for entry in entries if entry.cause not in answered]
+    if not unfinished:
+        return []
+    champion = ledger.champion(name)
+    RegistryResource().registry().set_champion(name, champion.version if champion else None)
+    for entry in unfinished:
+        store.add(
+            "outcomes",
+            {
+                "model": name,
+                "cause": entry.cause,
+                "window": entry.window,
+                "promoted": entry.event == "promoted",
+                "version": entry.version,
+                "reason": entry.reason,
+                "run_id": "",
+            },
+        )
+    return [entry.cause for entry in unfinished]
