@@ -37,6 +37,6 @@ def open_repository(url: str) -> Repository:
     scheme, found, rest = url.partition("://")
     if found and scheme != "file":
         raise InvalidNameError(f"no repository can be opened at {url!r}: name a folder")
-    from mlops_assets.versions.embedded import EmbeddedRepository
+    from mlops_assets.versions.embedded.repository import EmbeddedRepository
 
     return EmbeddedRepository(Path(rest if found else url))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.versions.trees import ClashError, blobs, changes, edited
+from mlops_assets.versions.embedded.trees import ClashError, blobs, changes, edited
 
 PATHS = st.lists(st.sampled_from("xyz"), min_size=1, max_size=3).map("/".join)
 EDITS = st.lists(

@@ -20,8 +20,6 @@ from mlops_assets.errors import (
     VersionsError,
     did_you_mean,
 )
-from mlops_assets.versions import merging, trees
-from mlops_assets.versions.bare import BareRepository, tells, told
 from mlops_assets.versions.contract import (
     Change,
     Commit,
@@ -31,8 +29,12 @@ from mlops_assets.versions.contract import (
     Strategy,
     Transaction,
 )
-from mlops_assets.versions.history import History
-from mlops_assets.versions.objects import ObjectStore, Pointer
+from mlops_assets.versions.embedded import merging, trees
+from mlops_assets.versions.embedded.bare import BareRepository, tells, told
+from mlops_assets.versions.embedded.history import History
+from mlops_assets.versions.embedded.objects import ObjectStore, Pointer
+from mlops_assets.versions.embedded.refs import Refs
+from mlops_assets.versions.embedded.transactions import EmbeddedTransaction
 from mlops_assets.versions.paths import (
     check_log_path,
     check_message,
@@ -40,8 +42,6 @@ from mlops_assets.versions.paths import (
     check_name,
     check_path,
 )
-from mlops_assets.versions.refs import Refs
-from mlops_assets.versions.transactions import EmbeddedTransaction
 
 if TYPE_CHECKING:
     from pygit2 import Tree

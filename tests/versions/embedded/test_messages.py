@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.versions.messages import author_of, decode, encode
+from mlops_assets.versions.embedded.messages import author_of, decode, encode
 
 TIME = datetime(2013, 4, 1, 12, 30, 1, 234567, UTC)
 

@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from mlops_assets.errors import RefExistsError, RefNotFoundError, VersionsError, did_you_mean
-from mlops_assets.versions.bare import BareRepository
+from mlops_assets.versions.embedded.bare import BareRepository
 from mlops_assets.versions.paths import check_name, is_commit_id, is_name
 
 Kind = Literal["branch", "tag"]

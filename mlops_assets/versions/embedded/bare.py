@@ -18,8 +18,8 @@ from mlops_assets.errors import (
     RepositoryCorruptError,
     VersionsError,
 )
-from mlops_assets.versions.messages import encode
-from mlops_assets.versions.objects import sync
+from mlops_assets.versions.embedded.messages import encode
+from mlops_assets.versions.embedded.objects import sync
 
 if TYPE_CHECKING:
     import pygit2

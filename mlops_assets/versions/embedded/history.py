@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mlops_assets.errors import RepositoryBusyError
-from mlops_assets.versions.bare import IDENTITY, BareRepository, signature
 from mlops_assets.versions.contract import Commit
-from mlops_assets.versions.messages import author_of, decode, encode
-from mlops_assets.versions.refs import Refs, full_name
-from mlops_assets.versions.trees import entry_at
+from mlops_assets.versions.embedded.bare import IDENTITY, BareRepository, signature
+from mlops_assets.versions.embedded.messages import author_of, decode, encode
+from mlops_assets.versions.embedded.refs import Refs, full_name
+from mlops_assets.versions.embedded.trees import entry_at
 
 if TYPE_CHECKING:
     import pygit2

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from mlops_assets.errors import VersionsError
-from mlops_assets.versions.bare import tells, told
 from mlops_assets.versions.contract import Transaction
-from mlops_assets.versions.objects import ObjectStore, Pointer, Staging
+from mlops_assets.versions.embedded.bare import tells, told
+from mlops_assets.versions.embedded.objects import ObjectStore, Pointer, Staging
 from mlops_assets.versions.paths import check_path
 
 
