@@ -81,6 +81,18 @@ class RepositoryCorruptError(VersionsError):
     """An object or commit is missing, or does not match its checksum."""
 
 
+class RepositoryUnreachableError(VersionsError):
+    """The server does not answer; what was asked may be asked again."""
+
+
+class AccessRefusedError(VersionsError):
+    """The server knows the credentials not, or not for this."""
+
+
+class HookRefusedError(VersionsError):
+    """A hook of the repository, which its owners put there, said no to a commit or a merge."""
+
+
 class BatchRefusedError(MlopsError):
     """A batch or its labels broke the declared schema or quality."""
 

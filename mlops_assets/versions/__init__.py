@@ -7,6 +7,7 @@ from pathlib import Path
 from mlops_assets.errors import InvalidNameError
 from mlops_assets.versions.contract import (
     Change,
+    Collected,
     Commit,
     Location,
     ObjectInfo,
@@ -17,6 +18,7 @@ from mlops_assets.versions.contract import (
 
 __all__ = [
     "Change",
+    "Collected",
     "Commit",
     "Location",
     "ObjectInfo",

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -54,7 +54,17 @@ class Location:
     """
 
     uri: str
-    storage_options: Mapping[str, str] = field(default_factory=dict, hash=False)
+    # not shown: they may hold a secret
+    storage_options: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a collection removed, or would: `size` is in bytes, `branches` are hidden ones left over."""
+
+    objects: int = 0
+    size: int = 0
+    branches: tuple[str, ...] = ()
 
 
 class Transaction(ABC):
@@ -289,6 +299,30 @@ class Repository(ABC):
             VersionsError: the very first commit can't be taken back.
             RepositoryBusyError: the branch could not be had in time.
         """
+
+    @abstractmethod
+    def collect(
+        self, *, grace: timedelta, history: timedelta | None = None, rehearse: bool = False
+    ) -> Collected:
+        """Remove what nothing can reach any more, safely beside writers.
+
+        Objects at the head of a branch or at a tag are always kept. On a lakeFS server the objects
+        are the server's own to collect: only hidden branches that a killed process left are removed.
+
+        Args:
+            grace: what was written or touched less than this ago stays.
+            history: also let go of the data (never the commits) that only commits older than this
+                hold; None keeps all that any branch or tag can reach.
+            rehearse: remove nothing, only say what would go.
+
+        Raises:
+            RepositoryBusyError: the repository could not be had in time.
+        """
+
+    def link(self, commit_id: str, path: str | None = None) -> str | None:
+        """Return where a person sees a commit, or an object in it, in a browser; None if nowhere."""
+        del commit_id, path
+        return None
 
     @abstractmethod
     def verify(self, ref: str = "main") -> list[str]:
