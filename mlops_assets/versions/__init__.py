@@ -29,16 +29,27 @@ __all__ = [
 ]
 
 
-def open_repository(url: str) -> Repository:
-    """Open the repository at a folder (a path, or `file://` and an absolute path); make it if absent.
+def open_repository(url: str, cache: Path | None = None) -> Repository:
+    """Open the repository at an address; make it if it is not there.
+
+    Args:
+        url: a folder (a path, or `file://` and an absolute path), or `lakefs://` and a repository's
+            name, on the server that the environment or ~/.lakectl.yaml names.
+        cache: a folder that a server's repository may keep checksums in; nothing is lost with it.
 
     Raises:
         InvalidNameError: the URL is of a kind that nothing here speaks.
-        VersionsError: the folder holds something else, or can't be made.
+        VersionsError: the folder holds something else, or can't be made; or the server can't be used.
     """
     scheme, found, rest = url.partition("://")
+    if found and scheme == "lakefs":
+        from mlops_assets.versions.lakefs.repository import LakefsRepository
+
+        return LakefsRepository(rest.rstrip("/"), cache)
     if found and scheme != "file":
-        raise InvalidNameError(f"no repository can be opened at {url!r}: name a folder")
+        raise InvalidNameError(
+            f"no repository can be opened at {url!r}: name a folder, or lakefs://<repository>"
+        )
     from mlops_assets.versions.embedded.repository import EmbeddedRepository
 
     return EmbeddedRepository(Path(rest if found else url))

@@ -55,7 +55,7 @@ class Location:
 
     uri: str
     # not shown: they may hold a secret
-    storage_options: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    storage_options: Mapping[str, str | int] = field(default_factory=dict, hash=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,16 @@ class Transaction(ABC):
         """
 
     @abstractmethod
-    def put(self, path: str, source: Path | bytes | BinaryIO) -> None:
+    def put(
+        self, path: str, source: Path | bytes | BinaryIO, *, immutable: bool = False
+    ) -> None:
         """Add or replace an object by bytes, or by a copy of a file or of a stream read to its end.
+
+        Args:
+            path: where it will stand.
+            source: its content.
+            immutable: the file never changes again, only its name may go: where the store is on
+                its file system and it is read-only (mode 0444), it is linked, not copied.
 
         Raises:
             VersionsError: the source can't be read, or the transaction has ended.
@@ -311,8 +319,8 @@ class Repository(ABC):
 
         Args:
             grace: what was written or touched less than this ago stays.
-            history: also let go of the data (never the commits) that only commits older than this
-                hold; None keeps all that any branch or tag can reach.
+            history: also let go of the data (never the commits) that was replaced longer ago than
+                this; None keeps all that any branch or tag can reach.
             rehearse: remove nothing, only say what would go.
 
         Raises:
@@ -325,5 +333,8 @@ class Repository(ABC):
         return None
 
     @abstractmethod
-    def verify(self, ref: str = "main") -> list[str]:
-        """Read every object of a ref and name those missing or damaged; empty when all is well."""
+    def verify(self, *refs: str) -> list[str]:
+        """Read every object of the refs (of `main` if none is given) and name those missing or damaged.
+
+        What several refs hold alike is read, and named, once. Empty when all is well.
+        """

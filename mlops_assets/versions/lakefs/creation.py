@@ -1,0 +1,75 @@
+"""The repository itself: looked for, and made where it is clear in which store."""
+
+from __future__ import annotations
+
+import re
+
+from mlops_assets.errors import ConflictError, InvalidNameError, RefNotFoundError, VersionsError
+from mlops_assets.versions.lakefs.connection import Connection
+from mlops_assets.versions.lakefs.settings import NAMESPACE
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
+_LOCAL = {"local": "local", "mem": "mem"}  # stores of the server itself: any name will do
+
+
+def find_or_create(connection: Connection, name: str) -> None:
+    """See to it that the repository is there.
+
+    Raises:
+        InvalidNameError: no repository can be called so.
+        VersionsError: it is not there, and nothing says in which store to make it.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidNameError(
+            f"no lakeFS repository can be called {name!r}: use 3 to 63 small letters, digits and "
+            "`-`, not beginning with `-`, as in lakefs://flights"
+        )
+    if _is_there(connection, name):
+        return
+    from lakefs_sdk.models.repository_creation import RepositoryCreation
+
+    namespace = _namespace(connection, name)
+    try:
+        connection.repeat(
+            f"creating the repository `{name}`",
+            lambda: connection.repositories.create_repository(
+                RepositoryCreation(name=name, storage_namespace=namespace, default_branch="main"),
+                _request_timeout=connection.limits,
+            ),
+            lambda: (
+                connection.repositories.get_repository(name, _request_timeout=connection.limits)
+                if _is_there(connection, name)
+                else None
+            ),
+        )
+    except ConflictError:
+        if not _is_there(connection, name):  # else another process made it between two looks
+            raise
+
+
+def _is_there(connection: Connection, name: str) -> bool:
+    try:
+        connection.ask(
+            f"looking for the repository `{name}`", connection.repositories.get_repository, name
+        )
+    except RefNotFoundError:
+        return False
+    return True
+
+
+def _namespace(connection: Connection, name: str) -> str:
+    given = connection.settings.namespace
+    if given:
+        return given
+    found = connection.ask("asking for the store", connection.config.get_config).storage_config
+    if found is not None and found.default_namespace_prefix:
+        prefix = found.default_namespace_prefix
+        return f"{prefix}{'' if prefix.endswith('/') else '/'}{name}"
+    if found is not None and found.blockstore_type in _LOCAL:
+        return f"{_LOCAL[found.blockstore_type]}://{name}"
+    example = found.blockstore_namespace_example if found is not None else "s3://bucket/path"
+    raise VersionsError(
+        f"there is no repository `{name}` at {connection.settings.endpoint}: make it with "
+        f"`lakectl repo create lakefs://{name} {example}`, or say in {NAMESPACE} where its objects "
+        "are to be kept"
+    )

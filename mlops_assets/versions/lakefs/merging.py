@@ -1,0 +1,106 @@
+"""Merging on a server: decided by the rules of the contract, done by lakeFS where it can."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from mlops_assets.errors import ConflictError
+from mlops_assets.versions.contract import Strategy
+from mlops_assets.versions.lakefs.publishing import Edit, merge_once, publish, stamped
+from mlops_assets.versions.merging import clashes, conflict, three_way
+
+if TYPE_CHECKING:
+    from mlops_assets.versions.lakefs.repository import LakefsRepository
+
+_TRIES = 20  # against a branch that moved in the very moment
+_THERE = "there"  # a content that is compared with nothing
+
+
+def merge(
+    repository: LakefsRepository,
+    source: str,
+    into: str,
+    message: str,
+    metadata: Mapping[str, str],
+    strategy: Strategy | None,
+) -> str | None:
+    """Merge a ref into a branch; None if the branch's objects would stay as they are.
+
+    lakeFS compares objects with their metadata and knows no clash of an object with a folder. What
+    it would decide otherwise is made as a commit of edits that names the source as its second
+    parent; everything else is lakeFS' own merge.
+
+    Raises:
+        RefNotFoundError: no such ref, or no such branch.
+        ConflictError: both changed the same paths, which it names.
+    """
+    key = uuid.uuid4().hex
+    for attempt in range(_TRIES):
+        head, theirs = repository.commits.head(into), repository.resolve(source)
+        paths, edits = _decide(repository, theirs, head, f"`{source}` into `{into}`", strategy)
+        if not paths:
+            return None
+        after = max(repository.commit(one).created_at for one in (head, theirs))
+        details = stamped(metadata, key, after)
+        try:
+            if edits is not None:
+                return publish(repository, into, edits, head, message, metadata, merged=theirs)
+            return merge_once(
+                repository, theirs, into, head, message, details, squash=False, strategy=strategy
+            )
+        except ConflictError:
+            if attempt + 1 == _TRIES or repository.commits.head(into) == head:
+                raise
+    raise AssertionError("the last try raises or returns")
+
+
+def _decide(
+    repository: LakefsRepository, theirs: str, head: str, what: str, strategy: Strategy | None
+) -> tuple[Collection[str], dict[str, Edit] | None]:
+    """Return the paths that the merge changes on the head, and the edits if lakeFS' would differ."""
+    base = _base(repository, theirs, head)
+    source, dest = _changed(repository, base, theirs), _changed(repository, base, head)
+    both = source.keys() & dest.keys()
+    of_source, of_dest = repository.data.known(theirs, both), repository.data.known(head, both)
+    for path in both:
+        source[path] = (None, of_source.get(path))
+        dest[path] = (None, of_dest.get(path))
+    edits, conflicts = three_way(source, dest, strategy)
+    added = [path for path, content in edits.items() if content]
+    found = clashes(edits, repository.data.around(head, added))
+    for path, other in found:
+        if strategy == "source-wins":
+            edits[other] = None
+        elif strategy == "dest-wins":
+            edits.pop(path, None)
+        else:
+            conflicts.append(path)
+    if conflicts:
+        raise conflict(conflicts, f"in merging {what}")
+    alike = any(of_source.get(path) == of_dest.get(path) for path in both)
+    if not edits or not (found or alike):
+        return edits.keys(), None
+    contents = repository.data.known(theirs, edits)
+    return edits.keys(), {path: Edit(contents.get(path), theirs) for path in edits}
+
+
+def _base(repository: LakefsRepository, theirs: str, head: str) -> str:
+    found = repository.connection.ask(
+        "looking for the merge base",
+        repository.connection.refs.find_merge_base,
+        repository.name,
+        theirs,
+        head,
+    )
+    return str(found.base_commit_id)
+
+
+def _changed(
+    repository: LakefsRepository, base: str, commit: str
+) -> dict[str, tuple[str | None, str | None]]:
+    return {
+        change.path: (None, None if change.kind == "removed" else _THERE)
+        for change in repository.diff(base, commit)
+    }

@@ -1,0 +1,288 @@
+"""From edits to one commit on a branch that others commit to as well."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mlops_assets.errors import (
+    ConflictError,
+    InvalidNameError,
+    RepositoryBusyError,
+)
+from mlops_assets.versions.contract import Commit
+from mlops_assets.versions.lakefs.commits import AT, KEY, MERGED
+from mlops_assets.versions.lakefs.workspace import Workspace
+from mlops_assets.versions.merging import clashes, conflict
+
+if TYPE_CHECKING:
+    from mlops_assets.versions.lakefs.repository import LakefsRepository
+
+_TRIES = 20  # of a merge into a branch that moved in the very moment
+_DASHBOARD = "MLOPS_DAGSTER_URL"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What shall stand at a path: the content with this SHA-256 (None: nothing).
+
+    `of` is the commit that has it there already; empty where it was uploaded to the workspace.
+    """
+
+    checksum: str | None
+    of: str = ""
+
+
+def head_of(repository: LakefsRepository, branch: str, expected: str | None) -> str:
+    """Return a branch's commit id.
+
+    Raises:
+        RefNotFoundError: no such branch.
+        ConflictError: it is not the expected one.
+    """
+    head = repository.commits.head(branch)
+    if expected is not None and head != expected:
+        raise ConflictError(
+            f"the branch `{branch}` is at {head}, not at {expected}: read again, decide again"
+        )
+    return head
+
+
+def publish(
+    repository: LakefsRepository,
+    branch: str,
+    edits: Mapping[str, Edit],
+    base: str,
+    message: str,
+    metadata: Mapping[str, str],
+    *,
+    workspace: Workspace | None = None,
+    expected: str | None = None,
+    merged: str | None = None,
+) -> str | None:
+    """Make one commit of edits that were made on a base; None if nothing differs from the head.
+
+    lakeFS has no compare-and-set for branches: what came between our look and the merge is looked
+    for afterwards, and if it matters, our commit is taken back by another.
+
+    Args:
+        repository: where to.
+        branch: the branch to commit to.
+        edits: by path.
+        base: the commit id that the edits were made on.
+        message: of the commit.
+        metadata: of the commit.
+        workspace: where uploads were staged, on the base.
+        expected: the commit id that the branch must stand at.
+        merged: the second parent, if this stands for a merge.
+
+    Raises:
+        ConflictError: the head has something else than the base or the edit at a path, or moved.
+        InvalidNameError: already on the base, an object would stand where another has its folder.
+        RepositoryBusyError: others kept committing to the same paths, or left changes uncommitted.
+    """
+    key = uuid.uuid4().hex
+    prepared: str | None = None
+    with ExitStack() as stack:
+        for _ in range(_TRIES):
+            head = head_of(repository, branch, expected)
+            plan = _plan(repository, edits, base, head, branch)
+            if not plan:
+                return None
+            if workspace is None or prepared is not None:
+                # the uploads are on the base: what of them still counts is copied onto the new head
+                workspace = stack.enter_context(repository.workspace(head))
+                _stage(workspace, plan, prepared)
+            else:
+                _trim(workspace, edits, plan)
+            prepared = workspace.commit(message)
+            after = repository.commit(head).created_at
+            try:
+                made = _squash(
+                    repository, prepared, branch, head, key, message, metadata, after, merged
+                )
+            except ConflictError:
+                continue  # the branch moved, and touched the same paths: look again
+            _look_back(repository, made, head, plan, branch, expected)
+            return made
+    raise RepositoryBusyError(
+        f"others kept changing the same paths of `{branch}` in {_TRIES} tries; try again"
+    )
+
+
+def _plan(
+    repository: LakefsRepository, edits: Mapping[str, Edit], base: str, head: str, branch: str
+) -> dict[str, Edit]:
+    """Return the edits that change the head."""
+    now = repository.data.known(head, edits)
+    before = now if head == base else repository.data.known(base, edits)
+    conflicts = [
+        path
+        for path, edit in edits.items()
+        if now.get(path) not in (edit.checksum, before.get(path))
+    ]
+    if conflicts:
+        raise conflict(conflicts, f"on `{branch}` meanwhile")
+    plan = {path: edit for path, edit in edits.items() if now.get(path) != edit.checksum}
+    found = _clashes(repository, plan, head, now)
+    if found:
+        own = _clashes(repository, edits, base, before)
+        if own:
+            raise InvalidNameError(f"`{own[0]}` would be an object and a folder of objects at once")
+        raise conflict(found, f"on `{branch}` meanwhile")
+    return plan
+
+
+def _clashes(
+    repository: LakefsRepository,
+    edits: Mapping[str, Edit],
+    commit: str,
+    standing: Mapping[str, str],
+) -> list[str]:
+    """Return the paths that would be an object and a folder of objects at once."""
+    contents = {path: edit.checksum for path, edit in edits.items()}
+    added = [path for path, content in contents.items() if content and path not in standing]
+    set_there = {path for path, content in contents.items() if content}
+    among = [above for path in added for above in ancestors(path) if above in set_there]
+    around = repository.data.around(commit, added)
+    return sorted({*among, *(min(pair) for pair in clashes(contents, around))})
+
+
+def ancestors(path: str) -> list[str]:
+    """Return the paths of the folders that a path stands in, the outermost first."""
+    parts = path.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+def _stage(workspace: Workspace, plan: Mapping[str, Edit], prepared: str | None) -> None:
+    for path, edit in plan.items():
+        if edit.checksum is not None:
+            workspace.copy(path, edit.of or prepared or "")
+    workspace.remove([path for path, edit in plan.items() if edit.checksum is None])
+
+
+def _trim(workspace: Workspace, edits: Mapping[str, Edit], plan: Mapping[str, Edit]) -> None:
+    for path, edit in edits.items():
+        if path not in plan and edit.checksum is not None:
+            workspace.reset(path)
+    workspace.remove([path for path, edit in plan.items() if edit.checksum is None])
+
+
+def _squash(
+    repository: LakefsRepository,
+    source: str,
+    branch: str,
+    head: str,
+    key: str,
+    message: str,
+    metadata: Mapping[str, str],
+    after: datetime,
+    merged: str | None,
+) -> str:
+    details = stamped(metadata, key, after)
+    if merged:
+        details[MERGED] = merged
+    return merge_once(
+        repository, source, branch, head, message, details, squash=True, strategy=None
+    )
+
+
+def stamped(metadata: Mapping[str, str], key: str, after: datetime) -> dict[str, str]:
+    """Return a commit's metadata with what lakeFS and we need: a key, the time, a link for people."""
+    # later than its parent even where clocks differ: who landed first is decided by it
+    now = max(datetime.now(UTC), after + timedelta(microseconds=1))
+    details = {**metadata, KEY: key, AT: now.isoformat()}
+    run = metadata.get("dagster.run")
+    if run:
+        root = os.environ.get(_DASHBOARD, "http://127.0.0.1:3000").rstrip("/")
+        details["::lakefs::Dagster::url[url:ui]"] = f"{root}/runs/{run}"
+    return details
+
+
+def merge_once(
+    repository: LakefsRepository,
+    source: str,
+    branch: str,
+    head: str,
+    message: str,
+    details: Mapping[str, str],
+    *,
+    squash: bool,
+    strategy: str | None,
+) -> str:
+    """Let the server merge a commit into a branch, never twice; return the commit id.
+
+    Raises:
+        ConflictError: both sides changed a path.
+        HookRefusedError: a hook said no.
+        RepositoryBusyError: somebody's uncommitted changes were in the way all the time.
+    """
+    from lakefs_sdk.models.merge import Merge
+
+    connection = repository.connection
+    doing = f"committing to `{branch}`" if squash else f"merging into `{branch}`"
+
+    def once() -> str:
+        asked = Merge(
+            message=message, metadata=dict(details), strategy=strategy, squash_merge=squash
+        )
+        return str(
+            connection.refs.merge_into_branch(
+                repository.name, source, branch, merge=asked, _request_timeout=connection.limits
+            ).reference
+        )
+
+    def already() -> str | None:
+        return repository.commits.find(branch, details[KEY], head)
+
+    return connection.repeat(doing, once, already)
+
+
+def _look_back(
+    repository: LakefsRepository,
+    made: str,
+    head: str,
+    plan: Mapping[str, Edit],
+    branch: str,
+    expected: str | None,
+) -> None:
+    """Take our commit back if what came between is not to be built upon."""
+    commit = repository.commit(made)
+    before = commit.parents[0]
+    if before == head:
+        return
+    if expected is None:
+        found = _clashes(repository, plan, before, repository.data.known(before, plan))
+        if not found:
+            return
+        error = conflict(found, f"on `{branch}` meanwhile")
+    else:
+        error = ConflictError(
+            f"the branch `{branch}` moved to {before} in the very moment, not to {expected}: "
+            "read again, decide again"
+        )
+    take_back(repository, branch, commit, f'Take back "{commit.message}"')
+    raise error
+
+
+def take_back(
+    repository: LakefsRepository, branch: str, commit: Commit, message: str
+) -> str | None:
+    """Undo on a branch what a commit changed against its first parent.
+
+    Returns:
+        The commit id; None if nothing of it is there any more.
+
+    Raises:
+        ConflictError: paths of it were changed since.
+    """
+    before = commit.parents[0]
+    changed = [change.path for change in repository.diff(commit.id, before)]
+    contents = repository.data.known(before, changed)
+    edits = {path: Edit(contents.get(path), before) for path in changed}
+    return publish(repository, branch, edits, commit.id, message, {})

@@ -1,0 +1,156 @@
+"""A hidden branch on which one commit is prepared, so that nobody ever sees a half of it.
+
+Staging on a branch that others use would mix with theirs: it belongs to the branch, not to us.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from mlops_assets.errors import RefNotFoundError, VersionsError
+from mlops_assets.versions.lakefs.commits import HIDDEN, Commits
+from mlops_assets.versions.lakefs.connection import PAGE, Connection
+from mlops_assets.versions.lakefs.transfer import Content, Transfer
+
+_log = logging.getLogger(__name__)
+
+
+class Workspace:
+    """One hidden branch; it is removed at the end, whatever happened."""
+
+    def __init__(
+        self, connection: Connection, transfer: Transfer, commits: Commits, repository: str, at: str
+    ) -> None:
+        from lakefs_sdk.models.branch_creation import BranchCreation
+
+        self._connection = connection
+        self._transfer = transfer
+        self._commits = commits
+        self._repository = repository
+        self._at = at
+        # the time is in the name: who removes what killed processes left needs to know its age
+        self.name = f"{HIDDEN}{int(time.time())}-{uuid.uuid4().hex}"
+        self._connection.repeat(
+            "beginning a commit",
+            lambda: self._connection.branches.create_branch(
+                repository,
+                BranchCreation(name=self.name, source=at, hidden=True),
+                _request_timeout=self._connection.limits,
+            ),
+            lambda: commits.branch(self.name),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def upload(self, path: str, content: Content) -> None:
+        """Stage an object."""
+        self._transfer.upload(self.name, path, content)
+
+    def copy(self, path: str, ref: str) -> None:
+        """Stage an object as another commit has it at the same path."""
+        from lakefs_sdk.models.object_copy_creation import ObjectCopyCreation
+
+        self._connection.ask(
+            f"copying `{path}`",
+            self._connection.objects.copy_object,
+            self._repository,
+            self.name,
+            path,
+            ObjectCopyCreation(src_path=path, src_ref=ref),
+        )
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Stage the removal of objects."""
+        from lakefs_sdk.models.path_list import PathList
+
+        for first in range(0, len(paths), PAGE):
+            refused = self._connection.ask(
+                "removing objects",
+                self._connection.objects.delete_objects,
+                self._repository,
+                self.name,
+                PathList(paths=list(paths[first : first + PAGE])),
+            )
+            if refused.errors:
+                told = "; ".join(f"`{one.path}`: {one.message}" for one in refused.errors[:5])
+                raise VersionsError(f"objects could not be removed: {told}")
+
+    def reset(self, path: str) -> None:
+        """Take back what was staged of an object."""
+        from lakefs_sdk.models.reset_creation import ResetCreation
+
+        self._connection.ask(
+            f"taking back `{path}`",
+            self._connection.branches.reset_branch,
+            self._repository,
+            self.name,
+            ResetCreation(type="object", path=path),
+        )
+
+    def commit(self, message: str) -> str:
+        """Commit what was staged, on the hidden branch; return the commit id."""
+        from lakefs_sdk.models.commit_creation import CommitCreation
+
+        def already() -> str | None:
+            head = self._commits.head(self.name)
+            return None if head == self._at else head
+
+        return self._connection.repeat(
+            "committing",
+            lambda: str(
+                self._connection.commits.commit(
+                    self._repository,
+                    self.name,
+                    CommitCreation(message=message),
+                    _request_timeout=self._connection.limits,
+                ).id
+            ),
+            already,
+        )
+
+    def close(self) -> None:
+        """Remove the branch; what can't be removed now, a later sweep does."""
+        try:
+            drop(self._connection, self._repository, self.name)
+        except VersionsError as error:
+            _log.warning("the hidden branch %s is left for the next sweep: %s", self.name, error)
+
+
+def drop(connection: Connection, repository: str, branch: str) -> bool:
+    """Remove a branch; say whether it was there."""
+    try:
+        connection.ask(
+            f"removing the branch `{branch}`",
+            connection.branches.delete_branch,
+            repository,
+            branch,
+        )
+    except RefNotFoundError:
+        return False
+    return True
+
+
+def left_over(commits: Commits, grace: timedelta) -> list[str]:
+    """Return the hidden branches of transactions that began longer ago than the grace time."""
+    begun = time.time() - grace.total_seconds()
+    return [name for name, _ in commits.branches(HIDDEN, hidden=True) if _begun(name) <= begun]
+
+
+def _begun(name: str) -> float:
+    text = name.removeprefix(HIDDEN).partition("-")[0]
+    return float(text) if text.isdigit() else float("inf")
