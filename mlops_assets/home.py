@@ -69,8 +69,13 @@ class Home:
 
     @property
     def repository(self) -> str:
-        """The address of the data repository (`MLOPS_REPOSITORY`)."""
+        """The address of the data repository (`MLOPS_REPOSITORY`): a folder or `lakefs://name`."""
         return os.environ.get("MLOPS_REPOSITORY") or str(self.root / "repository")
+
+    @property
+    def cache(self) -> Path:
+        """The folder of what is only there to be quick, and may be removed at any time."""
+        return self.root / "cache"
 
     @property
     def store(self) -> Path:

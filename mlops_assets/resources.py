@@ -29,13 +29,18 @@ MODEL_TAG = "mlops/model"
 
 
 class RepositoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it yields itself
-    """The repository of data versions."""
+    """The repository of data versions.
+
+    Sensors look at no landing of a window after `until`: a replay's present.
+    """
 
     url: str = ""
+    until: str | None = None
 
     def get(self) -> Repository:
         """Open it; the home's own unless configured."""
-        return open_repository(self.url or Home.find().repository)
+        home = Home.find()
+        return open_repository(self.url or home.repository, home.cache)
 
 
 class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it yields itself

@@ -15,6 +15,7 @@ from mlops_assets.declaration import Declaration
 if TYPE_CHECKING:
     from mlops_assets.batches.checks import Report
     from mlops_assets.batches.landing import Landing
+    from mlops_assets.profiles.store import Store
     from mlops_assets.versions import Repository
 
 
@@ -94,21 +95,26 @@ def land_file(model: str, file: Path, *, window: str | None, labels: bool | None
     project = Project.find()
     declaration = project.declaration(model)
     project.home.prepare()
-    repository = open_repository(project.home.repository)
+    repository = open_repository(project.home.repository, project.home.cache)
     kind: Kind | None = None if labels is None else "labels" if labels else "batches"
     kind, window, _ = identify(declaration, file, kind, window)
     landing = land(repository, declaration, file, kind=kind, window=window, again=True)
-    store = Store(project.home.store)
-    retried = any(
-        row["window"] == window and row["code"] == "failing" and row["trigger"] == "data"
-        for row in store.rows("decisions", model=model)
-    )
+    retried = window in failing(Store(project.home.store), model)
     if retried:  # its runs had failed too often: a person lands it again, so they may try again
-        write_control(store, model, "retry", window)
+        write_control(Store(project.home.store), model, "retry", window)
     rows = None
     if landing is not None and not landing.refused:
         landing, rows = check_landing(repository, declaration, landing)
     return Outcome(model, file.name, landing, rows, project.home.holder(), retried)
+
+
+def failing(store: Store, model: str) -> set[str]:
+    """Return the windows on which work was given up, since its runs had failed too often."""
+    return {
+        row["window"]
+        for row in store.rows("decisions", model=model)
+        if row["code"] == "failing" and row["trigger"] == "data"
+    }
 
 
 def check_landing(

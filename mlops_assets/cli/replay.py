@@ -7,7 +7,7 @@ what has matured, judge, decide; a champion promoted now serves from the next wi
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,7 +98,7 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
 
     Raises:
         HomeError: another replay or `mlops dev` holds the home.
-        DeclarationError: the model declares no history.
+        DeclarationError: there is no history, neither declared nor imported.
         UnknownNameError: no such model or window.
 
     """
@@ -106,39 +106,41 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
     begun = time.monotonic()
     with project.home.held(f"mlops replay {model}"):
         declaration = project.declaration(model)
+        repository = open_repository(project.home.repository)
+        store = Store(project.home.store)
         files = history(project, declaration, since, until)
+        windows = in_turn(repository, store, declaration, files, until)
         from mlops_assets.cli.playing import Player
         from mlops_assets.cli.recovery import recover
         from mlops_assets.cli.worth import measure
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True) as progress:
-            task = progress.add_task(f"{model}: opening", total=len(files))
+            task = progress.add_task(f"{model}: opening", total=len(windows))
 
             def tell(message: str) -> None:
                 progress.update(task, description=f"{model}: {message}"[:70])
                 if "failed" in message or "killed" in message:
                     progress.console.print(f"  {escape(message)}")
 
-            repository = open_repository(project.home.repository)
+            repository = open_repository(project.home.repository, project.home.cache)
             recover(project, tell)
             in_order(declaration, repository, files)
             player = Player(project, declaration, tell)
             given_up = stuck(player, repository, project)
             for work in given_up:  # the cause may be mended by now
-                write_control(Store(project.home.store), model, "retry", work.window)
+                write_control(store, model, "retry", work.window)
             refused = []
             done = 0
-            for window in files:
-                changed, problems = turn(player, repository, window, files[window])
+            for at, window in enumerate(windows, 1):
+                changed, problems = turn(player, repository, window, files.get(window, {}))
                 refused += problems
                 done += changed
                 progress.advance(task)
-                at = list(files).index(window) + 1
-                if not stderr.is_terminal and (at % 10 == 0 or at == len(files)):
+                if not stderr.is_terminal and (at % 10 == 0 or at == len(windows)):
                     # a log shows no bar; a line now and then says that it lives
-                    stderr.print(f"{model}: window {at} of {len(files)}, {window}", markup=False)
-            player.settle()
+                    stderr.print(f"{model}: window {at} of {len(windows)}, {window}", markup=False)
+            player.settle(until)
             refused += [
                 f"{', '.join(work.stages)} of {work.window}: its runs fail, see them in Dagster"
                 for work in stuck(player, repository, project)
@@ -181,13 +183,39 @@ def turn(
         landing = land(repository, player.declaration, files[kind], kind=kind, window=window)
         if landing is not None and landing.refused:
             problems.append(f"{kind} of {window}: {'; '.join(landing.problems)}")
-    player.settle()
+    player.settle(until=window)
     problems += [
         f"{found.kind} of {window}: {'; '.join(found.problems)}"
         for found in landings(repository, player.declaration.name)
         if found.refused and found.window == window and player.runs > before
     ]
     return player.runs > before, problems
+
+
+def in_turn(
+    repository: Repository,
+    store: Store,
+    declaration: Declaration,
+    files: Mapping[str, object],
+    until: str | None,
+) -> list[str]:
+    """Return the windows to play, oldest first: of the history, and imported or landed already.
+
+    Raises:
+        DeclarationError: there is nothing that could ever be played.
+
+    """
+    from mlops_assets.sensors.data import due
+
+    waiting = {work.window for work in due(repository, store, declaration, until)}
+    windows = sorted(waiting | set(files))
+    if not windows and not landed_windows(repository, declaration, MAIN).batches:
+        raise DeclarationError(
+            f"{declaration.name}: no history to play; `mlops import` brings one in, or "
+            "batches.history and labels.history name folders of files such as "
+            f"{declaration.windows.start}.parquet"
+        )
+    return windows
 
 
 def in_order(
@@ -248,11 +276,6 @@ def history(
         for window, file in in_folder(project, declaration, folder):
             if (since is None or window >= since) and (last is None or window <= last):
                 found.setdefault(window, {})[kind] = file
-    if not found:
-        raise DeclarationError(
-            f"{declaration.name}: no history to play; batches.history and labels.history name "
-            f"folders of files such as {declaration.windows.start}.parquet, below {project.root}"
-        )
     return {window: found[window] for window in sorted(found)}
 
 

@@ -47,7 +47,7 @@ def existing_repository(home: Home) -> Repository | None:
     url = home.repository
     if "://" not in url and not Path(url).exists():
         return None
-    return open_repository(url)
+    return open_repository(url, home.cache)
 
 
 def read_status(model: str | None = None) -> dict[str, Any]:

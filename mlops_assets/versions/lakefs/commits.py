@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from mlops_assets.errors import RefNotFoundError, did_you_mean
@@ -101,12 +103,34 @@ class Commits:
         self, start: str, *, limit: int | None = None, path: str | None = None
     ) -> Iterator[Commit]:
         """Yield the commits reachable from an id, newest first; see the contract."""
-        if limit == 0:
-            return
+        streams = [self._listed(start, limit, path)]
+        heads: list[tuple[float, int, Any, Iterator[Any]]] = []
+        numbers = count()  # what is equally old is compared no further
+        seen: set[str] = set()
+        while limit is None or len(seen) < limit:
+            for stream in streams:
+                commit = next((one for one in stream if one.id not in seen), None)
+                if commit is not None:
+                    age = -shown(commit).created_at.timestamp()
+                    heapq.heappush(heads, (age, next(numbers), commit, stream))
+            if not heads:
+                return
+            *_, commit, stream = heapq.heappop(heads)
+            streams = [stream]
+            if commit.id in seen:
+                continue  # it came by two ways
+            seen.add(commit.id)
+            yield shown(commit)
+            merged = (commit.metadata or {}).get(MERGED)
+            if merged is not None:
+                # a merge that lakeFS does not know as one: what came with it is listed apart
+                streams.append(self._listed(merged, limit, path))
+
+    def _listed(self, start: str, limit: int | None, path: str | None) -> Iterator[Any]:
         where: dict[str, Any] = {}
         if path is not None:
             where = {"prefixes": [path]} if path.endswith("/") else {"objects": [path]}
-        found = self._connection.pages(
+        return self._connection.pages(
             f"reading the log of {start[:12]}",
             self._connection.refs.log_commits,
             self._repository,
@@ -114,10 +138,6 @@ class Commits:
             first=min(limit or 100, PAGE),
             **where,
         )
-        for given, commit in enumerate(found, 1):
-            yield shown(commit)
-            if given == limit:
-                return
 
     def find(self, branch: str, key: str, since: str) -> str | None:
         """Return the commit on a branch that an attempt made, or None; `since` is an older one."""

@@ -29,6 +29,7 @@ class Connection:
         from lakefs_sdk.api.branches_api import BranchesApi
         from lakefs_sdk.api.commits_api import CommitsApi
         from lakefs_sdk.api.config_api import ConfigApi
+        from lakefs_sdk.api.experimental_api import ExperimentalApi
         from lakefs_sdk.api.objects_api import ObjectsApi
         from lakefs_sdk.api.refs_api import RefsApi
         from lakefs_sdk.api.repositories_api import RepositoriesApi
@@ -49,6 +50,7 @@ class Connection:
         self.branches = BranchesApi(self.api)
         self.commits = CommitsApi(self.api)
         self.config = ConfigApi(self.api)
+        self.experimental = ExperimentalApi(self.api)
         self.objects = ObjectsApi(self.api)
         self.refs = RefsApi(self.api)
         self.repositories = RepositoriesApi(self.api)

@@ -214,6 +214,7 @@ def merge_once(
     *,
     squash: bool,
     strategy: str | None,
+    allow_empty: bool = False,
 ) -> str:
     """Let the server merge a commit into a branch, never twice; return the commit id.
 
@@ -229,7 +230,11 @@ def merge_once(
 
     def once() -> str:
         asked = Merge(
-            message=message, metadata=dict(details), strategy=strategy, squash_merge=squash
+            message=message,
+            metadata=dict(details),
+            strategy=strategy,
+            squash_merge=squash,
+            allow_empty=allow_empty,
         )
         return str(
             connection.refs.merge_into_branch(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -53,17 +54,34 @@ from mlops_assets.versions.paths import (
 )
 
 MAIN = "main"
+_HANDLES = 16  # of repositories and servers that one process uses at a time
 _GRACE = timedelta(days=1)  # of a transaction: nobody's upload takes longer
 
 
-class LakefsRepository(Repository):
-    """A repository on the server that the environment names; made there if it can be."""
+def open_lakefs(name: str, cache: Path | None = None) -> LakefsRepository:
+    """Open a repository on the server that the environment names; the same handle again and again.
 
-    def __init__(self, name: str, cache: Path | None = None) -> None:
+    Raises:
+        InvalidNameError: no repository can be called so.
+        VersionsError: the server is not named, or can't be used.
+    """
+    return _opened(name, Settings.find(), cache)
+
+
+@lru_cache(maxsize=_HANDLES)
+def _opened(name: str, settings: Settings, cache: Path | None) -> LakefsRepository:
+    # each has its connections and what it knows of commits, which never change
+    return LakefsRepository(name, settings, cache)
+
+
+class LakefsRepository(Repository):
+    """A repository on a server; made there if it can be."""
+
+    def __init__(self, name: str, settings: Settings, cache: Path | None = None) -> None:
         self.url = f"lakefs://{name}"
         self.name = name
         self._cache = cache
-        self.connection = Connection(Settings.find())
+        self.connection = Connection(settings)
         find_or_create(self.connection, name)
         self.migrated = Migrated(self.connection, name)
         self.commits = Commits(self.connection, name, self.migrated)
@@ -75,7 +93,7 @@ class LakefsRepository(Repository):
         self,
     ) -> tuple[Callable[[str, Path | None], LakefsRepository], tuple[str, Path | None]]:
         # without the credentials: whoever opens it again has their own
-        return LakefsRepository, (self.name, self._cache)
+        return open_lakefs, (self.name, self._cache)
 
     def __repr__(self) -> str:
         return f"LakefsRepository({self.url!r}, {self.connection.settings.endpoint!r})"

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -22,29 +22,22 @@ _log = logging.getLogger(__name__)
 
 
 class Workspace:
-    """One hidden branch; it is removed at the end, whatever happened."""
+    """One hidden branch; it is removed at the end, whatever happened.
+
+    `at` is the commit id that it stands at.
+    """
 
     def __init__(
         self, connection: Connection, transfer: Transfer, commits: Commits, repository: str, at: str
     ) -> None:
-        from lakefs_sdk.models.branch_creation import BranchCreation
-
         self._connection = connection
         self._transfer = transfer
         self._commits = commits
         self._repository = repository
-        self._at = at
+        self.at = at
         # the time is in the name: who removes what killed processes left needs to know its age
         self.name = f"{HIDDEN}{int(time.time())}-{uuid.uuid4().hex}"
-        self._connection.repeat(
-            "beginning a commit",
-            lambda: self._connection.branches.create_branch(
-                repository,
-                BranchCreation(name=self.name, source=at, hidden=True),
-                _request_timeout=self._connection.limits,
-            ),
-            lambda: commits.branch(self.name),
-        )
+        hide(connection, commits, repository, self.name, at)
 
     def __enter__(self) -> Self:
         return self
@@ -102,26 +95,41 @@ class Workspace:
             ResetCreation(type="object", path=path),
         )
 
-    def commit(self, message: str) -> str:
+    def commit(
+        self,
+        message: str,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        at: datetime | None = None,
+        allow_empty: bool = False,
+    ) -> str:
         """Commit what was staged, on the hidden branch; return the commit id."""
         from lakefs_sdk.models.commit_creation import CommitCreation
 
+        asked = CommitCreation(
+            message=message,
+            metadata=dict(metadata or {}),
+            date=None if at is None else int(at.timestamp()),
+            allow_empty=allow_empty,
+        )
+
         def already() -> str | None:
             head = self._commits.head(self.name)
-            return None if head == self._at else head
+            return None if head == self.at else head
 
-        return self._connection.repeat(
+        self.at = self._connection.repeat(
             "committing",
             lambda: str(
                 self._connection.commits.commit(
                     self._repository,
                     self.name,
-                    CommitCreation(message=message),
+                    asked,
                     _request_timeout=self._connection.limits,
                 ).id
             ),
             already,
         )
+        return self.at
 
     def close(self) -> None:
         """Remove the branch; what can't be removed now, a later sweep does."""
@@ -129,6 +137,21 @@ class Workspace:
             drop(self._connection, self._repository, self.name)
         except VersionsError as error:
             _log.warning("the hidden branch %s is left for the next sweep: %s", self.name, error)
+
+
+def hide(connection: Connection, commits: Commits, repository: str, name: str, at: str) -> None:
+    """Create a branch that listings leave out, at a commit id."""
+    from lakefs_sdk.models.branch_creation import BranchCreation
+
+    connection.repeat(
+        f"creating the branch `{name}`",
+        lambda: connection.branches.create_branch(
+            repository,
+            BranchCreation(name=name, source=at, hidden=True),
+            _request_timeout=connection.limits,
+        ),
+        lambda: commits.branch(name),
+    )
 
 
 def drop(connection: Connection, repository: str, branch: str) -> bool:
