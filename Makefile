@@ -6,8 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
 STAMP := $(VENV)/.installed
+# what we measure ourselves against and never need: kept out of our own environment
+PEERS := .venv-peers
 
-.PHONY: help install demo dev test test-all check types contracts unit bench lock format clean
+.PHONY: help install demo dev test test-all test-lakefs check types contracts unit bench lock format clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -35,7 +37,13 @@ dev: $(STAMP) ## the Dagster UI and daemon on the same state
 test: check types contracts unit ## lint, types, import contracts, tests
 
 test-all: check types contracts ## the slow suites too
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m ''
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not lakefs'
+
+test-lakefs: $(STAMP) ## what speaks to lakeFS, against the real server that LAKECTL_* name
+	@for name in SERVER_ENDPOINT_URL CREDENTIALS_ACCESS_KEY_ID CREDENTIALS_SECRET_ACCESS_KEY; do \
+		name=LAKECTL_$$name; test -n "$${!name:-}" || { echo "error: $$name is not set: name a lakeFS server to test against, and who you are there"; exit 1; }; \
+	done
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m lakefs
 
 check: $(STAMP) ## ruff: lint and format
 	@$(BIN)/ruff check .
@@ -48,18 +56,25 @@ contracts: $(STAMP) ## import-linter: who may import whom
 	@$(BIN)/lint-imports
 
 unit: $(STAMP) ## tests but the slow ones
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not lakefs'
 
-bench: $(STAMP) ## ours and the peer's, side by side
+bench: $(STAMP) $(PEERS)/.installed ## ours and the peers', side by side
 	@$(BIN)/python -m tests.benchmarks
+
+$(PEERS)/.installed: tests/benchmarks/peers.lock | $(STAMP)
+	@echo "installing the peers into $(PEERS)"
+	@test -x $(PEERS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(PEERS)
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(PEERS)/bin/python $<
+	@touch $@
 
 lock: $(STAMP) ## resolve every version again
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --quiet --upgrade --no-header --no-annotate --output-file requirements.lock
+	@$(BIN)/uv pip compile tests/benchmarks/peers.in --python-version 3.11 --universal --generate-hashes --quiet --upgrade --no-header --no-annotate --output-file tests/benchmarks/peers.lock
 
 format: $(STAMP) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
 clean: ## remove the environment, the caches and the home with all its state
-	rm -rf $(VENV) .mlops .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(PEERS) .mlops .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,6 +11,7 @@ import importlib
 import json
 import re
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -158,6 +159,11 @@ class Retraining(Value):
     )
 
 
+def object_path(model: str, stage: str, window: str | None = None) -> str:
+    """Return a stage's path in the repository: `<model>/<stage>[/<window>].parquet`."""
+    return f"{model}/{stage}/{window}.parquet" if window else f"{model}/{stage}.parquet"
+
+
 class Declaration(Value):
     """One model, declared."""
 
@@ -227,7 +233,7 @@ class Declaration(Value):
 
     def path(self, stage: str, window: str | None = None) -> str:
         """Return the object's path in the repository: `<model>/<stage>[/<window>].parquet`."""
-        return f"{self.name}/{stage}/{window}.parquet" if window else f"{self.name}/{stage}.parquet"
+        return object_path(self.name, stage, window)
 
     def matures(self, window: str) -> datetime:
         """Return the moment from which the labels of `window` can be trusted."""
@@ -260,3 +266,9 @@ def load(reference: str) -> Any:
         raise DeclarationError(
             str(UnknownNameError.among(f"name in {module_name}", name, public))
         ) from error
+
+
+def place_of(reference: str) -> Path:
+    """Return the file of the module in `package.module:NAME`, which `load` has loaded."""
+    module = importlib.import_module(reference.partition(":")[0])
+    return Path(str(module.__file__)).resolve()

@@ -101,12 +101,24 @@ class BatchRefusedError(MlopsError):
         self.problems = tuple(problems)
 
 
+class SourceError(MlopsError):
+    """A folder, or a DVC project, from which nothing can be imported."""
+
+
 class FeatureError(MlopsError):
     """The declared expressions don't fit the batch."""
 
 
 class TrainingError(MlopsError):
     """A model can't be trained or applied on what was given."""
+
+
+class RebuildError(MlopsError):
+    """A registered version can't be trained again."""
+
+
+class RevisionError(MlopsError):
+    """The project's git repository can't give the code that was asked for."""
 
 
 class RegistryError(MlopsError):

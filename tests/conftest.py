@@ -89,7 +89,9 @@ class Played:
     def frame(self, stage: str, number: int) -> pl.DataFrame:
         """Read a stage's object of a window from main."""
         path = f"{tiny.MODEL}/{stage}/{tiny.window(number)}.parquet"
-        return pl.read_parquet(self.repository.location("main", path).uri)
+        location = self.repository.location("main", path)
+        options = dict(location.storage_options) or None
+        return pl.read_parquet(location.uri, storage_options=options)
 
 
 @pytest.fixture(scope="session")

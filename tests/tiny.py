@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -141,7 +143,12 @@ def make_project(root: Path, windows: int = 14, drift_at: int = 9) -> Path:
 
 def environment(project: Path) -> dict[str, str]:
     """Return the environment of a shell that has nothing but what the README names."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    named = ("PATH", "HOME", "LANG", "MLOPS_REPOSITORY")
+    kept = {
+        name: text
+        for name, text in os.environ.items()
+        if name in named or name.startswith(("LAKECTL_", "MLOPS_LAKEFS_"))
+    }
     return {**kept, "MLOPS_HOME": str(project / ".mlops"), "PYTHONWARNINGS": "ignore"}
 
 
@@ -161,3 +168,18 @@ def mlops(project: Path, *arguments: str, check: bool = True) -> subprocess.Comp
             f"mlops {arguments} exited {done.returncode}:\n{done.stdout}{done.stderr}"
         )
     return done
+
+
+def outcome(project: Path) -> dict[str, Any]:
+    """Return what was decided, without ids and times."""
+    status = json.loads(mlops(project, "status", "--json").stdout)["models"][0]
+    log = json.loads(mlops(project, "log", MODEL, "--json").stdout)
+    ids = {"at", "data_commit", "mlflow_run_id"}
+    champion = {k: v for k, v in (status["champion"] or {}).items() if k not in ids}
+    return {
+        "champion": champion,
+        "windows": status["windows"],
+        "retrainings": status["retrainings"],
+        "held_back": status["held_back"],
+        "log": [{k: v for k, v in entry.items() if k not in ids} for entry in log],
+    }

@@ -99,7 +99,7 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
                 **counts,
             },
         )
-        written = Written(commit, path, info.checksum, info.size)
+        written = Written(commit, path, info.checksum, info.size, versions.link(commit, path))
         yield dg.MaterializeResult(
             metadata={
                 **described(written, report.rows, frame.collect_schema()),

@@ -26,7 +26,7 @@ from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.comparison import agreement
 from mlops_assets.profiles.drift import DriftPolicy, Reference
 from mlops_assets.profiles.store import Store
-from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger
+from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger, pinned_branch
 from mlops_assets.resources import (
     LedgerResource,
     RegistryResource,
@@ -188,7 +188,7 @@ class Promotion:
         version = registry.register(
             name, refit.run_id, refit.fingerprint, {"mlops.data_commit": pinned.data_commit}
         )
-        branch = f"pinned-{name}-v{version}"
+        branch = pinned_branch(name, version)
         try:
             # garbage collection follows branches: what a version learnt from must outlive main
             self.repository.create_branch(branch, pinned.commit)

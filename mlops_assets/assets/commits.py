@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -25,6 +26,7 @@ class Written:
     path: str
     checksum: str
     size: int
+    link: str | None = None  # where a person sees it, if the repository has such a place
 
 
 def key(declaration: Declaration, stage: str) -> dg.AssetKey:
@@ -104,20 +106,10 @@ def write(
     """Stream a frame into the stage's object on main, as one commit; the same content, none."""
     path = declaration.path(stage, window)
 
-    def sink(target: Any) -> None:
-        # one thread's worth of order: equal rows give equal bytes, and so one data version
-        frame.sink_parquet(
-            target,
-            compression="zstd",
-            row_group_size=262_144,
-            maintain_order=True,
-            metadata={CODE: code} if code else None,
-        )
-
     return commit_file(
         repository,
         path,
-        sink,
+        lambda target: sink(frame, target, code),
         f"{declaration.name}: {stage}" + (f" of {window}" if window else ""),
         {
             "mlops.model": declaration.name,
@@ -126,6 +118,17 @@ def write(
             "dagster.run": context.run.run_id,
             **(metadata or {}),
         },
+    )
+
+
+def sink(frame: pl.LazyFrame, target: Path, code: str = "") -> None:
+    """Stream a frame to a Parquet file: equal rows give equal bytes, and so one data version."""
+    frame.sink_parquet(
+        target,
+        compression="zstd",
+        row_group_size=262_144,
+        maintain_order=True,
+        metadata={CODE: code} if code else None,
     )
 
 
@@ -139,18 +142,19 @@ def made_by(repository: Repository, commit: str, path: str) -> str:
 def commit_file(
     repository: Repository,
     path: str,
-    sink: Callable[[Any], None],
+    fill: Callable[[Path], None],
     message: str,
     metadata: Mapping[str, str],
 ) -> Written:
-    """Write one object by `sink(local file)` and commit it to main."""
+    """Write one object by `fill(local file)` and commit it to main."""
     with (
         repository.transaction(MAIN, message, metadata, allow_unchanged=True) as transaction,
         transaction.file(path) as target,
     ):
-        sink(target)
+        fill(target)
     info = repository.stat(transaction.commit_id, path)
-    return Written(transaction.commit_id, path, info.checksum, info.size)
+    link = repository.link(transaction.commit_id, path)
+    return Written(transaction.commit_id, path, info.checksum, info.size, link)
 
 
 def exists(repository: Repository, commit: str, path: str) -> bool:
@@ -172,4 +176,5 @@ def described(written: Written, rows: int, schema: Mapping[str, pl.DataType]) ->
         "commit": written.commit,
         "checksum": written.checksum,
         "size": dg.MetadataValue.int(written.size),
+        **({"lakefs": dg.MetadataValue.url(written.link)} if written.link else {}),
     }

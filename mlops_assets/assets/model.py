@@ -12,12 +12,15 @@ import polars as pl
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import facts, key, latest, scan
 from mlops_assets.assets.training_set import TARGET
-from mlops_assets.declaration import Declaration, load
+from mlops_assets.declaration import Declaration, load, place_of
 from mlops_assets.features.expressions import code_version
+from mlops_assets.learning.environment import libraries, machine
 from mlops_assets.learning.fingerprint import fingerprint
 from mlops_assets.learning.training import FittedModel, train
+from mlops_assets.registry.record import Code, TrainingRecord
 from mlops_assets.registry.tracking import Tracking
 from mlops_assets.resources import RegistryResource, RepositoryResource
+from mlops_assets.revision import revision_of
 from mlops_assets.versions import Repository
 
 LEARNING_VERSION = "1"  # raise it when learning/ would train another model from the same inputs
@@ -109,6 +112,23 @@ def trained_code(declaration: Declaration) -> str:
     return f"{LEARNING_VERSION}-{features}-{declaration.digest('training', 'labels')}"
 
 
+def code_of(declaration: Declaration) -> Code:
+    """Return the versions of the code that trains now, part by part.
+
+    Raises:
+        DeclarationError: the declared features or target are not there.
+
+    """
+    expressions = load(declaration.features)
+    return Code(
+        version=trained_code(declaration),
+        learning=LEARNING_VERSION,
+        expressions=code_version(expressions),
+        features={name: code_version({name: one}) for name, one in expressions.items()},
+        target=code_version({TARGET: load(declaration.labels.target)}),
+    )
+
+
 def pinned_training_set(context: dg.AssetExecutionContext, declaration: Declaration) -> Pinned:
     """Return the newest training set.
 
@@ -136,9 +156,12 @@ def rows_of(
     repository: Repository, declaration: Declaration, pinned: Pinned, windows: Sequence[str]
 ) -> pl.DataFrame:
     """Read the training set's rows of some windows; LightGBM wants them in memory."""
-    path = declaration.path("training_set")
-    frame = scan(repository, pinned.commit, path).filter(pl.col("window").is_in(list(windows)))
-    return frame.collect(engine="streaming")
+    return rows_in(scan(repository, pinned.commit, declaration.path("training_set")), windows)
+
+
+def rows_in(training_set: pl.LazyFrame, windows: Sequence[str]) -> pl.DataFrame:
+    """Collect some windows' rows of a training set."""
+    return training_set.filter(pl.col("window").is_in(list(windows))).collect(engine="streaming")
 
 
 def train_once(
@@ -156,11 +179,11 @@ def train_once(
     """Train on some windows of the training set, or return what the same inputs gave before."""
     training = declaration.training
     seed = training.seed if seed is None else seed
-    names = list(load(declaration.features))
-    code = trained_code(declaration)
+    code = code_of(declaration)
+    names = list(code.features)
     mark = fingerprint(
         pinned.checksum,
-        code,
+        str(code.version),
         training.parameters,
         rounds=training.rounds,
         seed=seed,
@@ -179,11 +202,13 @@ def train_once(
         rounds=training.rounds,
         seed=seed,
     )
+    revision = revision_of(place_of(declaration.features))
     tags = {
         "dagster_run": context.run.run_id,
         "mlflow.parentRunId": parent or "",
         "mlops.data_commit": pinned.data_commit,
         "mlops.training_set": pinned.checksum,
+        "mlflow.source.git.commit": revision.commit if revision else "",
     }
     name = f"{stage} to {windows[-1]}"
     with tracking.run(mark, stage, name, {k: v for k, v in tags.items() if v}) as run:
@@ -197,7 +222,25 @@ def train_once(
         )
         with tempfile.TemporaryDirectory() as folder:
             model.save(Path(folder))
-            run.log_model(Path(folder))
+            files = run.log_model(Path(folder))
+        run.log_record(
+            TrainingRecord(
+                declaration=declaration.model_dump(mode="json"),
+                code=code,
+                windows=tuple(windows),
+                parameters=training.parameters,
+                rounds=training.rounds,
+                seed=seed,
+                training_set=pinned.checksum,
+                commit=pinned.commit,
+                data_commit=pinned.data_commit,
+                model=model.checksum,
+                files=files,
+                libraries=libraries(),
+                machine=machine(),
+                revision=revision,
+            )
+        )
     run_id = run.id
     return Trained(model, run_id, mark, reused=False)
 

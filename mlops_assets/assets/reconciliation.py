@@ -16,7 +16,8 @@ def reconcile(declaration: Declaration, ledger: Ledger, store: Store) -> list[st
     name = declaration.name
     entries = ledger.entries(name)
     answered = {row["cause"] for row in store.latest("outcomes", model=name)}
-    unfinished = [entry for entry in entries if entry.cause not in answered]
+    decided = [entry for entry in entries if entry.event != "retired"]  # which answers no cause
+    unfinished = [entry for entry in decided if entry.cause not in answered]
     if not unfinished:
         return []
     champion = ledger.champion(name)

@@ -38,6 +38,6 @@ class Request:
         for entry in ledger.entries(model):
             if entry.cause == self.cause and entry.event in ("promoted", "refused"):
                 break
-            if entry.event != "refused":
+            if entry.moves_champion:
                 champion = entry if entry.version is not None else None
         return champion

@@ -1,7 +1,7 @@
 """The mature windows that the declaration asks for, joined with their labels, pinned to one commit."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import polars as pl
@@ -51,29 +51,18 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
             newest=training.frame_windows,
             holdout=gates.holdout_windows,
         )
-        target = load(declaration.labels.target).alias(TARGET)
-        keys = declaration.batches.key
-        expressions = load(declaration.features)
-        parts = {
-            window: (
-                features_of(versions, declaration, commit, window, expressions),
-                scan(versions, commit, declaration.path("labels", window)).select(*keys, target),
-            )
-            for window in frame.windows
-        }
         inputs = {
             info.path: info.checksum
             for stage in ("features", "labels")
             for info in versions.objects(commit, f"{declaration.name}/{stage}/")
             if info.path.rsplit("/", 1)[-1].removesuffix(".parquet") in frame.windows
         }
-        joined = assemble(parts, key=keys, target=TARGET, stored_in_key_order=True)
         written = write(
             context,
             versions,
             declaration,
             "training_set",
-            joined,
+            joined(versions, declaration, commit, frame.windows),
             metadata={
                 "mlops.data_commit": commit,
                 "mlops.windows": json.dumps(list(frame.windows)),
@@ -107,20 +96,51 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
     return training_set
 
 
+def joined(
+    versions: Repository,
+    declaration: Declaration,
+    commit: str,
+    windows: Sequence[str],
+    *,
+    anew: bool = False,
+) -> pl.LazyFrame:
+    """Join features and labels of some windows, as a commit holds them.
+
+    With `anew`, every window's features are computed from its batch, whatever was stored of them.
+
+    Raises:
+        MlopsError: an object is missing, or the declared expressions don't fit it.
+
+    """
+    target = load(declaration.labels.target).alias(TARGET)
+    keys = declaration.batches.key
+    expressions = load(declaration.features)
+    parts = {
+        window: (
+            features_of(versions, declaration, commit, window, expressions, anew=anew),
+            scan(versions, commit, declaration.path("labels", window)).select(*keys, target),
+        )
+        for window in windows
+    }
+    return assemble(parts, key=keys, target=TARGET, stored_in_key_order=True)
+
+
 def features_of(
     versions: Repository,
     declaration: Declaration,
     commit: str,
     window: str,
     expressions: Mapping[str, pl.Expr],
+    *,
+    anew: bool = False,
 ) -> pl.LazyFrame:
     """Return a window's features as the expressions are now.
 
     Those that were stored by other expressions are computed again from their batch: old and new
-    values of a feature must never stand in one column.
+    values of a feature must never stand in one column. With `anew`, all are.
     """
     path = declaration.path("features", window)
-    if made_by(versions, commit, path) == code_version(expressions):
+    if not anew and made_by(versions, commit, path) == code_version(expressions):
         return scan(versions, commit, path)
     batch = scan(versions, commit, declaration.path("batches", window))
     keys = declaration.batches.key

@@ -7,6 +7,7 @@ the same window; then a tag keeps it.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,7 +19,7 @@ import dataframely as dy
 from polars.exceptions import PolarsError
 
 from mlops_assets.batches.checks import Report, check
-from mlops_assets.batches.reading import as_parquet, checksum, read, window_of
+from mlops_assets.batches.reading import checksum, read, window_of, write_parquet
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import (
     BatchRefusedError,
@@ -118,12 +119,14 @@ def land(
     window: str | None = None,
     metadata: Mapping[str, str] | None = None,
     again: bool = False,
+    immutable: bool = False,
 ) -> Landing | None:
     """Put a file on a landing branch. None: main holds exactly this already.
 
     Landing the same file twice is the same landing. One that was refused stays refused, unless it
     lands `again`: then it waits for its checks anew, since the rules may have changed. Whatever
-    else waits for the same window is replaced: the file that landed last is meant.
+    else waits for the same window is replaced: the file that landed last is meant. An `immutable`
+    file never changes again: the repository may link it instead of copying it.
 
     Raises:
         BatchRefusedError: it can't be read, or no window can be told.
@@ -132,16 +135,16 @@ def land(
     """
     kind, window, frame = identify(declaration, file, kind, window)
     path = declaration.path(kind, window)
-    content = file if file.suffix == ".parquet" else as_parquet(frame)
+    content = file if file.suffix == ".parquet" else _as_parquet(frame)
     version = checksum(content)
     branch = f"landing-{declaration.name}-{kind}-{window}-{version[:12]}"
-    for landing in landings(repository, declaration.name):
-        same = (landing.kind, landing.window) == (kind, window)
-        if same and not landing.refused and landing.branch != branch:
+    known = landings(repository, declaration.name, kind, window)
+    for landing in known:
+        if not landing.refused and landing.branch != branch:
             _retire(repository, landing)
     if _on_main(repository, path) == version:
         return None
-    for landing in landings(repository, declaration.name):
+    for landing in known:
         if landing.branch == branch and not (landing.refused and again):
             return landing
     # there already: made by one that was killed before its commit
@@ -159,7 +162,7 @@ def land(
         with repository.transaction(
             branch, f"{declaration.name}: {kind} of {window} landed", details
         ) as transaction:
-            transaction.put(path, content)
+            transaction.put(path, content, immutable=immutable)
             transaction.remove(_report(declaration, kind, window))
     except NothingToCommitError:
         # main has moved to exactly this content since we looked
@@ -168,10 +171,13 @@ def land(
     return Landing(branch, kind, window, version, transaction.commit_id, refused=False)
 
 
-def landings(repository: Repository, model: str) -> list[Landing]:
-    """Return what landed and is not on main, the newest of a window last."""
+def landings(
+    repository: Repository, model: str, kind: Kind | None = None, window: str | None = None
+) -> list[Landing]:
+    """Return what landed (of one kind and window) and is not on main, a window's newest last."""
+    prefix = f"landing-{model}-" + (f"{kind}-{window}-" if kind and window else "")
     found = []
-    for name, head in repository.branches(f"landing-{model}-"):
+    for name, head in repository.branches(prefix):
         commit = repository.commit(head)
         details = commit.metadata
         if details.get("mlops.model") != model or "mlops.landing" not in details:
@@ -194,11 +200,8 @@ def newest(
     repository: Repository, declaration: Declaration, kind: Kind, window: str
 ) -> Landing | None:
     """Return the newest landing for a window that was not refused, if there is one."""
-    waiting = [
-        landing
-        for landing in landings(repository, declaration.name)
-        if (landing.kind, landing.window) == (kind, window) and not landing.refused
-    ]
+    known = landings(repository, declaration.name, kind, window)
+    waiting = [landing for landing in known if not landing.refused]
     return waiting[-1] if waiting else None
 
 
@@ -304,17 +307,17 @@ def publish(
     except NothingToCommitError:
         commit = repository.resolve(MAIN)  # merged by one that was killed right after
     landed_at = repository.commit(landing.commit).created_at
-    for other in landings(repository, declaration.name):
+    for other in landings(repository, declaration.name, landing.kind, landing.window):
         newer = not other.refused and repository.commit(other.commit).created_at > landed_at
-        if (other.kind, other.window) == (landing.kind, landing.window) and not newer:
+        if not newer:
             _retire(repository, other, keep=other.commit != landing.commit)
     return commit
 
 
 def mended(repository: Repository, declaration: Declaration, kind: Kind, window: str) -> None:
     """Put away what was refused of a window whose file on main is good; tags keep it."""
-    for landing in landings(repository, declaration.name):
-        if (landing.kind, landing.window) == (kind, window) and landing.refused:
+    for landing in landings(repository, declaration.name, kind, window):
+        if landing.refused:
             _retire(repository, landing)
 
 
@@ -327,6 +330,12 @@ def _retire(repository: Repository, landing: Landing, *, keep: bool = True) -> N
     # gone already: a second copy of this step was quicker
     with suppress(RefNotFoundError):
         repository.delete_branch(landing.branch)
+
+
+def _as_parquet(frame: pl.LazyFrame) -> bytes:
+    buffer = io.BytesIO()
+    write_parquet(frame, buffer)
+    return buffer.getvalue()
 
 
 def _report(declaration: Declaration, kind: Kind, window: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
+from typing import IO
 
 import dataframely as dy
 import polars as pl
@@ -48,26 +48,40 @@ def window_of(file: Path, frame: pl.LazyFrame, windows: Windows, time: str) -> s
         BatchRefusedError: neither says it.
 
     """
-    stem = file.stem
-    if windows.declares(stem):
-        return stem
-    hint = f"name the file after its window, as {windows.start}{file.suffix}, or give --window"
+    if windows.declares(file.stem):
+        return file.stem
+    most = rows_by_window(file, frame, windows, time).drop_nulls("window")
+    if most.is_empty():
+        raise BatchRefusedError(
+            f"{file.name} has no rows that say which window it is; {_hint(file, windows)}"
+        )
+    return str(most.sort("len", "window", descending=[True, False])["window"][0])
+
+
+def rows_by_window(file: Path, frame: pl.LazyFrame, windows: Windows, time: str) -> pl.DataFrame:
+    """Count a file's rows by window, as `window` (null: without a time) and `len`, sorted.
+
+    Raises:
+        BatchRefusedError: it has no such time column, or one without a zone.
+
+    """
     dtype = frame.collect_schema().get(time)
     if not isinstance(dtype, pl.Datetime) or dtype.time_zone is None:
         raise BatchRefusedError(
-            f"{file.name}: no time column `{time}` with a zone says which window it is; {hint}"
+            f"{file.name}: no time column `{time}` with a zone says which window it is; "
+            f"{_hint(file, windows)}"
         )
-    most = (
+    return (
         frame.select(windows.expression(time).alias("window"))
-        .drop_nulls()
         .group_by("window")
         .len()
         .collect(engine="streaming")
-        .sort("len", "window", descending=[True, False])
+        .sort("window")
     )
-    if most.is_empty():
-        raise BatchRefusedError(f"{file.name} has no rows that say which window it is; {hint}")
-    return str(most["window"][0])
+
+
+def _hint(file: Path, windows: Windows) -> str:
+    return f"name the file after its window, as {windows.start}{file.suffix}, or give --window"
 
 
 def _typed(frame: pl.LazyFrame, contract: type[dy.Schema]) -> pl.LazyFrame:
@@ -109,8 +123,6 @@ def checksum(content: Path | bytes) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def as_parquet(frame: pl.LazyFrame) -> bytes:
-    """Return a window's rows as a Parquet file."""
-    buffer = io.BytesIO()
-    frame.collect(engine="streaming").write_parquet(buffer)
-    return buffer.getvalue()
+def write_parquet(frame: pl.LazyFrame, target: Path | IO[bytes]) -> None:
+    """Stream a window's rows into a Parquet file; the same rows give the same bytes."""
+    frame.sink_parquet(target, compression="zstd", row_group_size=262_144, maintain_order=True)

@@ -62,6 +62,51 @@ def land(
         raise typer.Exit(1)
 
 
+@app.command("import")
+def import_(
+    model: Model,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="A folder with Parquet or CSV files; with --rev, of a DVC project.",
+        ),
+    ],
+    *,
+    rev: Annotated[
+        str | None,
+        typer.Option(help="A git revision of the DVC project: import what DVC tracked at it."),
+    ] = None,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(help="With --rev: only what is tracked here, below FOLDER; may be repeated."),
+    ] = None,
+    labels: Annotated[
+        bool | None,
+        typer.Option("--labels/--batch", help="What they are, if their columns don't say it."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read and check everything, import nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring in history: every file of a folder, or of a DVC project, lands as windows, checked."""
+    from mlops_assets.cli.importing import import_history
+
+    if path and rev is None:
+        raise typer.BadParameter("goes with --rev only", param_hint="--path")
+    with interruptible():
+        summary = import_history(
+            model, source, revision=rev, paths=path or (), labels=labels, rehearse=dry_run
+        )
+    if as_json:
+        print_json(summary.as_json())
+    else:
+        summary.print()
+    if summary.refused:
+        raise typer.Exit(1)
+
+
 @app.command()
 def replay(
     model: Model,
@@ -136,6 +181,115 @@ def resume(model: Model, *, reason: Reason = "") -> None:
     from mlops_assets.cli.control import set_paused
 
     stdout.print(set_paused(model, "resume", reason), markup=False)
+
+
+@app.command()
+def gc(
+    *,
+    grace: Annotated[
+        float, typer.Option(help="Hours for which what was written or touched stays.", min=0)
+    ] = 24,
+    keep_days: Annotated[
+        int | None,
+        typer.Option(
+            help="Also let go of data that was replaced longer ago, unless a branch or tag "
+            "stands at it; commits always stay.",
+            min=0,
+            max=36_500,
+        ),
+    ] = None,
+    rehearse: Annotated[bool, typer.Option("--rehearse", help="Only say what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the data that nothing reaches any more, safely beside whatever runs."""
+    from mlops_assets.cli.keeping import collect_garbage, said_of
+
+    with interruptible():
+        collection = collect_garbage(grace, keep_days, rehearse=rehearse)
+    if as_json:
+        print_json(collection)
+    else:
+        stdout.print(said_of(collection), markup=False)
+
+
+@app.command()
+def retire(
+    model: Model,
+    version: Annotated[str, typer.Argument(help="A promoted version, as `3` or `v3`.")],
+    *,
+    reason: Reason = "",
+    as_json: AsJson = False,
+) -> None:
+    """Release the data of a version that nobody is to rebuild any more."""
+    from mlops_assets.cli.keeping import retire_version
+
+    outcome = retire_version(model, version, reason)
+    if as_json:
+        print_json(outcome)
+    else:
+        stdout.print(outcome["message"], markup=False)
+
+
+@app.command()
+def rebuild(
+    model: Model,
+    version: Annotated[str, typer.Argument(help="A registered version, as `3` or `v3`.")],
+    *,
+    checkout: Annotated[
+        bool,
+        typer.Option(
+            "--checkout/--no-checkout",
+            help="Use the recorded code from git where the present code is another.",
+        ),
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Train a version again from what was recorded; say whether it is the same, or what differs."""
+    from mlops_assets.cli.rebuilding import rebuild_version
+
+    found = rebuild_version(model, version, checkout=checkout)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        found.print()
+    if not found.identical:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    model: Annotated[str | None, typer.Argument(help="One model only.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Check that all that was ever recorded is there and whole; name what is broken."""
+    from mlops_assets.cli.verifying import verify_chain
+
+    with interruptible():
+        verification = verify_chain(model)
+    if as_json:
+        print_json(verification.as_json())
+    else:
+        verification.print()
+    if verification.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def migrate(
+    to: Annotated[str, typer.Argument(help="The repository, as in lakefs://flights.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Move the embedded repository with its whole history to a lakeFS server; old ids still resolve."""
+    from mlops_assets.cli.migrating import migrate_to, said_of
+
+    with interruptible():
+        moved = migrate_to(to)
+    if as_json:
+        print_json(moved)
+    else:
+        stdout.print(said_of(moved), markup=False)
 
 
 @app.command()

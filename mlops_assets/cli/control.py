@@ -14,15 +14,19 @@ from mlops_assets.profiles.store import Store
 def write_control(store: Store, model: str, action: str, reason: str) -> str:
     """Write down what a person asked for, and when; return when."""
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    try:
-        by = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        by = "somebody"
     store.add(
         "controls",
-        {"model": model, "action": action, "reason": reason, "by": by, "requested_at": at},
+        {"model": model, "action": action, "reason": reason, "by": who(), "requested_at": at},
     )
     return at
+
+
+def who() -> str:
+    """Return the name of the person at the command line, as the system knows it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "somebody"
 
 
 def set_paused(model: str, action: str, reason: str) -> str:

@@ -22,6 +22,7 @@ from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import HomeError
 from mlops_assets.registry.owner import HOST, PID, PROCESS_START, owner_tags
+from mlops_assets.resources import RepositoryResource
 
 # of a run that is executed in a process of ours: which one, as the registry tags MLflow's runs
 PROCESS_TAGS = {HOST: "mlops/host", PID: "mlops/pid", PROCESS_START: "mlops/process_start"}
@@ -45,12 +46,12 @@ class Player:
             logging.getLogger(name).setLevel(logging.ERROR)
         self.instance = open_instance(self.project)
 
-    def settle(self) -> None:
-        """Tick and run until nothing is due any more."""
-        while self.tick("data") or self.tick("decision"):
+    def settle(self, until: str | None = None) -> None:
+        """Tick and run until nothing is due any more; windows after `until` have yet to come."""
+        while self.tick("data", until) or self.tick("decision", until):
             pass
 
-    def tick(self, sensor: str) -> int:
+    def tick(self, sensor: str, until: str | None = None) -> int:
         """Evaluate one sensor as the daemon does, execute what it requests; return how much."""
         name = f"{self.declaration.name}__{sensor}"
         repository = self.project.repository
@@ -60,7 +61,7 @@ class Player:
             cursor=self.cursors.get(name),
             repository_def=repository,
             sensor_name=name,
-            resources=definition_resources(definition, repository),
+            resources=definition_resources(definition, repository, until),
         )
         result = definition.evaluate_tick(context)
         for event in result.asset_events:
@@ -104,11 +105,14 @@ class Player:
 
 
 def definition_resources(
-    sensor: dg.SensorDefinition, repository: dg.RepositoryDefinition
+    sensor: dg.SensorDefinition, repository: dg.RepositoryDefinition, until: str | None
 ) -> dict[str, Any]:
-    """Return the resources that a sensor asks for."""
+    """Return the resources that a sensor asks for; the repository's landings end with `until`."""
     known = repository.get_top_level_resources()
-    return {key: known[key] for key in sensor.required_resource_keys}
+    return {
+        key: RepositoryResource(until=until) if until and key == "repository" else known[key]
+        for key in sensor.required_resource_keys
+    }
 
 
 def open_instance(project: Project) -> dg.DagsterInstance:

@@ -46,6 +46,12 @@ class Project:
                 return f"{root_module}.definitions"
         return "mlops_assets.definitions"
 
+    def make_importable(self) -> None:
+        """Let Python find the project's own modules, also where it was never installed."""
+        for folder in (str(self.root), str(self.root / "src")):
+            if folder not in sys.path:
+                sys.path.insert(0, folder)
+
     @cached_property
     def definitions(self) -> dg.Definitions:
         """Load the definitions.
@@ -58,9 +64,7 @@ class Project:
         from dagster.components.core.component_tree import ComponentTreeException
         from dagster_shared.error import DagsterError
 
-        for folder in (str(self.root), str(self.root / "src")):
-            if folder not in sys.path:
-                sys.path.insert(0, folder)
+        self.make_importable()
         try:
             module = importlib.import_module(self.module)
         except ModuleNotFoundError as error:

@@ -11,6 +11,7 @@ import dagster as dg
 from mlops_assets.assets.reconciliation import reconcile
 from mlops_assets.cli.playing import PROCESS_TAGS, open_instance
 from mlops_assets.cli.project import Project
+from mlops_assets.home import Home
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.registry.owner import owner_is_alive
@@ -30,12 +31,17 @@ def recover(project: Project, tell: Callable[[str], None]) -> None:
     for declaration in project.declarations.values():
         for cause in reconcile(declaration, ledger, store):
             tell(f"finished {cause}, killed between the ledger and the alias")
-    database = project.home.mlflow.removeprefix("sqlite:///")
-    if "://" not in database and not Path(database).exists():
-        return  # MLflow was never used: don't import it
+    if not mlflow_was_used(project.home):
+        return  # don't import it
     for model in project.declarations:
         for run_id in RegistryResource().tracking(model).close_abandoned(owner_is_alive):
             tell(f"closed MLflow run {run_id[:8]}, left open by a killed process")
+
+
+def mlflow_was_used(home: Home) -> bool:
+    """Say whether there is an MLflow to ask: a server, or a database that is there already."""
+    database = home.mlflow.removeprefix("sqlite:///")
+    return "://" in database or Path(database).exists()
 
 
 def clear_runs(project: Project, tell: Callable[[str], None]) -> None:

@@ -106,7 +106,7 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
     begun = time.monotonic()
     with project.home.held(f"mlops replay {model}"):
         declaration = project.declaration(model)
-        repository = open_repository(project.home.repository)
+        repository = open_repository(project.home.repository, project.home.cache)
         store = Store(project.home.store)
         files = history(project, declaration, since, until)
         windows = in_turn(repository, store, declaration, files, until)
@@ -123,7 +123,6 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
                 if "failed" in message or "killed" in message:
                     progress.console.print(f"  {escape(message)}")
 
-            repository = open_repository(project.home.repository, project.home.cache)
             recover(project, tell)
             in_order(declaration, repository, files)
             player = Player(project, declaration, tell)

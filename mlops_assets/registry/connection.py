@@ -17,7 +17,7 @@ from mlops_assets.errors import RegistryError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_SQLITE = "sqlite:///"
+SQLITE = "sqlite:///"
 FINGERPRINT = "mlops.fingerprint"  # the tag by which runs and versions are found again
 
 
@@ -51,8 +51,8 @@ def connect(uri: str) -> MlflowClient:
 
     try:
         with asking(f"open MLflow at {uri}"):
-            if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
-                _create(Path(uri.removeprefix(_SQLITE)))
+            if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
+                _create(Path(uri.removeprefix(SQLITE)))
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except RegistryError as error:
         login = urlsplit(uri).netloc.rpartition("@")[0]  # may hold a password; MLflow repeats it
@@ -70,7 +70,7 @@ def _create(database: Path) -> None:
         for left in database.parent.glob(f".{database.name}.draft-*"):
             left.unlink(missing_ok=True)  # of one that was killed; we hold the lock
         draft = database.with_name(f".{database.name}.draft-{os.getpid()}")
-        MlflowClient(f"{_SQLITE}{draft}", f"{_SQLITE}{draft}").search_experiments()
+        MlflowClient(f"{SQLITE}{draft}", f"{SQLITE}{draft}").search_experiments()
         draft.replace(database)
 
 

@@ -1,4 +1,4 @@
-"""The append-only record of promotions, refusals and rollbacks: one JSON file per entry."""
+"""The append-only record of promotions, refusals, rollbacks and retirements: a file per entry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from mlops_assets.errors import LedgerConflictError, RegistryError
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ENTRY_FILE = re.compile(r"(\d{6,})\.json")
 
-Event = Literal["promoted", "refused", "rolled_back"]
+Event = Literal["promoted", "refused", "rolled_back", "retired"]
+MOVES: frozenset[Event] = frozenset({"promoted", "rolled_back"})  # from one champion to another
 
 
 class Gate(BaseModel):
@@ -39,7 +40,8 @@ class Draft(BaseModel):
 
     window: str = Field(min_length=1)  # the turn in which it was decided
     event: Event
-    version: int | None  # that serves from the next window on; if refused, the one that asked
+    version: int | None  # that serves from the next window on; if refused, the one that asked;
+    # if retired, the one that is let go
     cause: str = Field(min_length=1)  # the decision's key, unique in a model
     data_commit: str | None = None
     mlflow_run_id: str | None = None
@@ -59,6 +61,11 @@ class Entry(Draft):
     number: int = Field(ge=1)
     at: str  # wall clock, UTC, ISO 8601
     previous: int | None  # the champion's version when it was decided
+
+    @property
+    def moves_champion(self) -> bool:
+        """Whether another version serves by it."""
+        return self.event in MOVES
 
 
 class Ledger:
@@ -164,8 +171,27 @@ class Ledger:
         newest = _newest(entry for entry in self.entries(model) if entry.window < window)
         return newest if newest is not None and newest.version is not None else None
 
+    def retired(self, model: str) -> dict[int, Entry]:
+        """Return the versions that were retired and not promoted again, with the entry that did it.
+
+        Raises:
+            RegistryError: as `entries`.
+        """
+        found: dict[int, Entry] = {}
+        for entry in self.entries(model):
+            if entry.version is not None and entry.event == "retired":
+                found[entry.version] = entry
+            elif entry.version is not None and entry.moves_champion:
+                found.pop(entry.version, None)
+        return found
+
     def _folder(self, model: str) -> Path:
         return self.root / check_model_name(model)
+
+
+def pinned_branch(model: str, version: int) -> str:
+    """Return the branch that keeps what a version learnt from, until the version is retired."""
+    return f"pinned-{model}-v{version}"
 
 
 def check_model_name(model: str) -> str:
@@ -188,7 +214,7 @@ def _decided(model: str, entries: Iterable[Entry], draft: Draft) -> Entry | None
             continue
         if entry.event == draft.event:
             return entry
-        if "rolled_back" not in (entry.event, draft.event):
+        if {entry.event, draft.event} == {"promoted", "refused"}:
             raise LedgerConflictError(
                 f"{model}: `{draft.cause}` was {entry.event} in entry {entry.number} and can't be"
                 f" {draft.event} as well; what was decided stands"
@@ -197,7 +223,7 @@ def _decided(model: str, entries: Iterable[Entry], draft: Draft) -> Entry | None
 
 
 def _newest(entries: Iterable[Entry]) -> Entry | None:
-    changes = [entry for entry in entries if entry.event != "refused"]
+    changes = [entry for entry in entries if entry.moves_champion]
     return max(changes, key=lambda entry: entry.number, default=None)
 
 

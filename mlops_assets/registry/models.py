@@ -107,6 +107,25 @@ class Registry:
                 raise
         return int(aliases[CHAMPION]) if CHAMPION in aliases else None
 
+    def versions(self, model: str) -> list[int]:
+        """Return the numbers of a model's versions, sorted; none if it is not registered.
+
+        Raises:
+            RegistryError: MLflow could not be asked.
+        """
+        check_model_name(model)
+        found: list[int] = []
+        token: str | None = None
+        with asking(f"list the versions of {model}"):
+            while True:
+                page = self.client.search_model_versions(
+                    f"name = {quoted(model)}", page_token=token
+                )
+                found.extend(int(each.version) for each in page)
+                token = page.token
+                if not token:
+                    return sorted(found)
+
     def version(self, model: str, number: int) -> Version:
         """Return one version.
 

@@ -19,12 +19,14 @@ from mlops_assets.errors import RegistryError
 from mlops_assets.registry.connection import FINGERPRINT, asking, quoted
 from mlops_assets.registry.owner import HOST, owner_tags
 from mlops_assets.registry.packaging import MODEL_PATH, package
+from mlops_assets.registry.record import RECORD_FILE, TrainingRecord, checksum_of, checksums
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 STAGE = "mlops.stage"
+RECORD = "mlops.record"  # the tag with the checksum of the training's record
 _BATCH = 100  # the most params or tags that MLflow takes at once
 
 
@@ -95,14 +97,29 @@ class TrackedRun:
         with asking(f"store {folder.name} with run {self.id}"):
             self.client.log_artifacts(self.id, str(folder), artifact_path)
 
-    def log_model(self, folder: Path) -> None:
+    def log_model(self, folder: Path) -> dict[str, str]:
         """Store what `FittedModel.save` wrote as the run's model; `packaging` adds files to it.
+
+        Returns:
+            The sha256 of each file that was stored.
 
         Raises:
             RegistryError: the folder holds no saved model, or the artifacts can't be written.
         """
         package(folder, self.id)
         self.log_folder(folder, MODEL_PATH)
+        return checksums(folder)
+
+    def log_record(self, record: TrainingRecord) -> None:
+        """Store what a rebuild needs; its checksum stands apart from it, in a tag.
+
+        Raises:
+            RegistryError: MLflow refused, or the artifacts can't be written.
+        """
+        text = record.to_json()
+        with asking(f"store {RECORD_FILE} with run {self.id}"):
+            self.client.log_text(self.id, text, RECORD_FILE)
+        self.set_tags({RECORD: checksum_of(text.encode())})
 
 
 class Tracking:
@@ -160,6 +177,32 @@ class Tracking:
         """
         with asking(f"find run {run_id}"):
             return self._tracked(self.client.get_run(run_id))
+
+    def runs(self) -> Iterator[TrackedRun]:
+        """Yield every run of the experiment that was not deleted; none if there is no experiment.
+
+        Raises:
+            RegistryError: MLflow could not be asked.
+        """
+        with asking(f"list the runs of {self.experiment}"):
+            experiment = self.client.get_experiment_by_name(self.experiment)
+            token: str | None = None
+            while experiment is not None:
+                page = self.client.search_runs([experiment.experiment_id], page_token=token)
+                yield from map(self._tracked, page)
+                token = page.token
+                if not token:
+                    return
+
+    def has_model(self, run_id: str) -> bool:
+        """Say whether a run's packaged model is among its artifacts.
+
+        Raises:
+            RegistryError: there is no such run, or MLflow could not be asked.
+        """
+        with asking(f"list the artifacts of run {run_id}"):
+            held = self.client.list_artifacts(run_id, MODEL_PATH)
+            return any(file.path == f"{MODEL_PATH}/MLmodel" for file in held)
 
     @contextmanager
     def run(
@@ -229,6 +272,21 @@ class Tracking:
                     self.client.set_terminated(run.info.run_id, "KILLED")
                     closed.append(str(run.info.run_id))
         return closed
+
+    def record(self, run_id: str, destination: Path) -> tuple[TrainingRecord, str] | None:
+        """Return the record of a run's training and its checksum; None if it never had one.
+
+        Args:
+            run_id: of the run.
+            destination: a folder for what has to be fetched.
+
+        Raises:
+            RegistryError: there is no such run, or its record is gone or damaged.
+        """
+        if RECORD not in self.get(run_id).tags:
+            return None
+        text = self.download(run_id, RECORD_FILE, destination).read_bytes()
+        return TrainingRecord.from_json(text), checksum_of(text)
 
     def download(self, run_id: str, artifact_path: str, destination: Path) -> Path:
         """Return a local path of a run's artifact, a file or a folder, to be read only.

@@ -50,8 +50,13 @@ class Work:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def due(repository: Repository, store: Store, declaration: Declaration) -> list[Work]:
-    """Return what has landed or matured and was not worked on, oldest window first."""
+def due(
+    repository: Repository, store: Store, declaration: Declaration, until: str | None = None
+) -> list[Work]:
+    """Return what has landed or matured and was not worked on, oldest window first.
+
+    With `until`, windows after it are not looked at.
+    """
     model = declaration.name
     refused = {
         (landing.kind, landing.window, landing.version)
@@ -94,6 +99,7 @@ def due(repository: Repository, store: Store, declaration: Declaration) -> list[
     return [
         Work(model, window, tuple(work[window][0]), tuple(work[window][1]))
         for window in sorted(work)
+        if until is None or window <= until
     ]
 
 
@@ -115,7 +121,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         versions, records = repository.get(), store.get()
         requests = []
         skipped = []
-        waiting = due(versions, records, declaration)
+        waiting = due(versions, records, declaration, repository.until)
         for work in waiting:
             if given_up(context.instance, records, declaration, work):
                 skipped.append(give_up(declaration, records, work))

@@ -54,7 +54,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         ledger: LedgerResource,
     ) -> dg.SensorResult:
         versions, records = repository.get(), store.get()
-        work = due(versions, records, declaration)
+        work = due(versions, records, declaration, repository.until)
         if any(not given_up(context.instance, records, declaration, one) for one in work):
             return dg.SensorResult(
                 skip_reason=dg.SkipReason("data is waiting to be ingested; decided after that")
@@ -178,7 +178,8 @@ def facts_for(
 
 def since_training(declaration: Declaration, landed: LandedWindows, ledger: Ledger) -> int | None:
     """Count windows since the last finished retraining of a model that has a champion."""
-    entries = ledger.entries(declaration.name)
+    # letting an old version go is no retraining
+    entries = [e for e in ledger.entries(declaration.name) if e.event != "retired"]
     if not any(entry.event == "promoted" for entry in entries) or landed.newest is None:
         return None  # a refused first training may be tried again with the next labels
     return declaration.windows.distance(entries[-1].window, landed.newest)

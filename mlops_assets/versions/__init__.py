@@ -43,9 +43,9 @@ def open_repository(url: str, cache: Path | None = None) -> Repository:
     """
     scheme, found, rest = url.partition("://")
     if found and scheme == "lakefs":
-        from mlops_assets.versions.lakefs.repository import LakefsRepository
+        from mlops_assets.versions.lakefs.repository import open_lakefs
 
-        return LakefsRepository(rest.rstrip("/"), cache)
+        return open_lakefs(rest.rstrip("/"), cache)
     if found and scheme != "file":
         raise InvalidNameError(
             f"no repository can be opened at {url!r}: name a folder, or lakefs://<repository>"

@@ -82,7 +82,7 @@ def test_a_corrected_week_is_a_new_version_and_what_stands_on_it_goes_stale(
     context = dg.build_sensor_context(
         instance=played.instance,
         repository_def=played.project.repository,
-        resources=definition_resources(sensor, played.project.repository),
+        resources=definition_resources(sensor, played.project.repository, None),
     )
     for event in sensor.evaluate_tick(context).asset_events:
         played.instance.report_runless_asset_event(event)

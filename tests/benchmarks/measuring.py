@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+PEERS = (
+    ROOT / ".venv-peers/bin/python"
+)  # what we compare with and don't need: `make bench` makes it
 SHOWN = ("dagster", "mlflow", "lightgbm", "polars", "duckdb", "pygit2", "whylogs", "numpy")
 
 
@@ -102,7 +105,11 @@ class Worker:
     """
 
     def __init__(
-        self, module: str, *arguments: str, settings: dict[str, str] | None = None
+        self,
+        module: str,
+        *arguments: str,
+        settings: dict[str, str] | None = None,
+        python: Path | None = None,
     ) -> None:
         self.module = module
         begun = time.perf_counter()
@@ -110,7 +117,7 @@ class Worker:
             k: v for k, v in os.environ.items() if not k.startswith(("MLOPS", "DAGSTER", "MLFLOW"))
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", module, *arguments],
+            [python or sys.executable, "-W", "ignore", "-m", module, *arguments],
             cwd=ROOT,
             env={**kept, **(settings or {})},
             stdin=subprocess.PIPE,

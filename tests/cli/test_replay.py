@@ -14,25 +14,11 @@ from typing import Any
 
 import pytest
 
+from mlops_assets.versions import open_repository
 from tests import tiny
 
 WINDOWS = 12
 DRIFT_AT = 7
-
-
-def outcome(project: Path) -> dict[str, Any]:
-    """Return what was decided, without ids and times."""
-    status = json.loads(tiny.mlops(project, "status", "--json").stdout)["models"][0]
-    log = json.loads(tiny.mlops(project, "log", tiny.MODEL, "--json").stdout)
-    ids = {"at", "data_commit", "mlflow_run_id"}
-    champion = {k: v for k, v in (status["champion"] or {}).items() if k not in ids}
-    return {
-        "champion": champion,
-        "windows": status["windows"],
-        "retrainings": status["retrainings"],
-        "held_back": status["held_back"],
-        "log": [{k: v for k, v in entry.items() if k not in ids} for entry in log],
-    }
 
 
 def left_over(project: Path) -> dict[str, int]:
@@ -61,7 +47,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     begun = time.monotonic()
     summary = json.loads(tiny.mlops(project, "replay", tiny.MODEL, "--json").stdout)
     assert summary["played"] == WINDOWS
-    return project, outcome(project), time.monotonic() - begun
+    return project, tiny.outcome(project), time.monotonic() - begun
 
 
 def test_a_replay_retrains_on_drift_and_says_what_it_was_worth(
@@ -103,7 +89,7 @@ def test_running_it_again_changes_nothing_and_says_so(
     said = tiny.mlops(project, "replay", tiny.MODEL).stdout
     # then it says that nothing was left to do, and nothing is different
     assert "nothing was changed" in said
-    assert outcome(project) == before
+    assert tiny.outcome(project) == before
     repository = ["git", "--git-dir", project / ".mlops/repository", "rev-parse", "main"]
     assert subprocess.run(repository, capture_output=True, text=True, check=True).stdout == head
 
@@ -151,7 +137,7 @@ def test_killed_at_any_moment_it_ends_the_same(
     # when it is played to the end
     tiny.mlops(project, "replay", tiny.MODEL)
     # then champions, verdicts, decisions and the ledger are those of the undisturbed run
-    assert outcome(project) == expected
+    assert tiny.outcome(project) == expected
     # and nothing of the dead is left: no run in progress, no slot held
     assert left_over(project) == {"unfinished": 0, "slots": 0, "pending": 0, "running": 0}
 
@@ -186,7 +172,7 @@ def test_told_to_stop_it_stops_and_goes_on_from_there(tmp_path: Path) -> None:
         )
     # and the same command ends what was begun
     summary = json.loads(tiny.mlops(project, "replay", tiny.MODEL, "--json").stdout)
-    assert len(outcome(project)["windows"]) == 4
+    assert len(tiny.outcome(project)["windows"]) == 4
     assert summary["refused"] == []
 
 
@@ -212,4 +198,50 @@ def test_time_does_not_go_back(tmp_path: Path) -> None:
         f"3 windows of the history before it have not ({tiny.window(0)} to {tiny.window(2)})"
         in done.stderr
     )
-    assert outcome(project)["windows"] == []
+    assert tiny.outcome(project)["windows"] == []
+
+
+def test_an_imported_history_is_played_as_a_declared_one(
+    tmp_path: Path, undisturbed: tuple[Path, dict[str, Any], float]
+) -> None:
+    # given the same history, not declared but imported
+    _, expected, _ = undisturbed
+    project = tiny.make_project(tmp_path / "project", WINDOWS, DRIFT_AT)
+    (project / "history").rename(project / "elsewhere")
+    declared = project / "tiny_project/defs/tiny/defs.yaml"
+    lines = declared.read_text().splitlines()
+    declared.write_text("\n".join(line for line in lines if "history:" not in line))
+    assert (
+        "`mlops import` brings one in" in tiny.mlops(project, "replay", "tiny", check=False).stderr
+    )
+    tiny.mlops(project, "import", tiny.MODEL, "elsewhere")
+    # when it is played, in two goes
+    half = json.loads(
+        tiny.mlops(project, "replay", tiny.MODEL, "--until", tiny.window(5), "--json").stdout
+    )
+    assert half["played"] == 6
+    assert len(tiny.outcome(project)["windows"]) == 6
+    tiny.mlops(project, "replay", tiny.MODEL)
+    # then champions, verdicts, decisions and the ledger are those of the declared history
+    assert tiny.outcome(project) == expected
+    # and playing or importing it again changes nothing
+    assert "nothing was changed" in tiny.mlops(project, "replay", tiny.MODEL).stdout
+    again = json.loads(tiny.mlops(project, "import", tiny.MODEL, "elsewhere", "--json").stdout)
+    assert (again["imported"], again["unchanged"]) == (0, 2 * WINDOWS)
+
+
+def test_what_others_put_on_main_is_gone_on_with(tmp_path: Path) -> None:
+    # given windows that somebody committed straight to main
+    project = tiny.make_project(tmp_path / "project", windows=4)
+    repository = open_repository(str(project / ".mlops/repository"))
+    with repository.transaction("main", "theirs") as transaction:
+        for number in range(3):
+            for kind in ("batches", "labels"):
+                name = f"{kind}/{tiny.window(number)}.parquet"
+                transaction.put(f"{tiny.MODEL}/{name}", project / "history" / name)
+    # when the history is played
+    tiny.mlops(project, "replay", tiny.MODEL)
+    # then they count as landed
+    assert [one["window"] for one in tiny.outcome(project)["windows"]] == [
+        tiny.window(number) for number in range(4)
+    ]

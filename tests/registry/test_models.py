@@ -32,6 +32,14 @@ def test_a_fingerprint_has_one_version(registry: Registry, model: str, run_id: s
     assert version.tags["mlops.window"] == "2013-04-01"
 
 
+def test_the_versions_of_a_model_are_listed(registry: Registry, model: str, run_id: str) -> None:
+    assert registry.versions(model) == []
+    for number in range(11):  # by number: 10 comes after 9
+        registry.register(model, run_id, f"f{number}")
+    registry.register(f"{model}_other", run_id, "f0")
+    assert registry.versions(model) == list(range(1, 12))
+
+
 def test_the_alias_moves_and_goes(registry: Registry, model: str, run_id: str) -> None:
     assert registry.champion(model) is None
     registry.set_champion(model, None)

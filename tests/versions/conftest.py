@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from mlops_assets.versions import Repository, open_repository
+from tests.versions.lakefs.servers import PARAMETERS, Server
+from tests.versions.lakefs.stand_in import StandIn
 
-IMPLEMENTATIONS: dict[str, Callable[[Path], Repository]] = {
-    "embedded": lambda folder: open_repository(str(folder / "repository")),
-}
+IMPLEMENTATIONS = ["embedded", *PARAMETERS]
 
 Commit = Callable[..., str]
 
 
-@pytest.fixture(params=sorted(IMPLEMENTATIONS))
-def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Repository:
-    return IMPLEMENTATIONS[request.param](tmp_path)
+@pytest.fixture(params=IMPLEMENTATIONS)
+def repository(request: pytest.FixtureRequest) -> Repository:
+    if request.param == "embedded":
+        return request.getfixturevalue("embedded")
+    server = request.getfixturevalue("stand_in") if "stand-in" in request.param else Server.real()
+    return request.getfixturevalue("open_on")(server)
 
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Repository:
-    return IMPLEMENTATIONS["embedded"](tmp_path)
+    return open_repository(str(tmp_path / "repository"))
+
+
+@pytest.fixture(scope="session")
+def stand_in() -> Iterator[Server]:
+    """One server for all tests; each has a repository of its own."""
+    with StandIn() as server:
+        yield Server.of(server)
+
+
+@pytest.fixture
+def open_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Server], Repository]]:
+    """Open a new repository on a server, as the environment names it for the rest of the test."""
+    with ExitStack() as stack:
+
+        def open_on(server: Server) -> Repository:
+            for name, value in server.environment.items():
+                monkeypatch.setenv(name, value)
+            return open_repository(f"lakefs://{stack.enter_context(server.named_repository())}")
+
+        yield open_on
 
 
 @pytest.fixture

@@ -44,6 +44,21 @@ def test_the_log_of_a_path_has_what_changed_it(
         repository.log("main", path="/")
 
 
+def test_the_log_of_a_path_has_the_merges_that_changed_it(
+    repository: Repository, commit: Callable[..., str]
+) -> None:
+    repository.create_branch("side")
+    landed = commit(repository, {"d/a": b"side"}, "side")
+    merged = repository.merge("side", "main", "brings it")
+    theirs = commit(repository, {"d/a": b"theirs", "e": b"side"}, "side")
+    ours = commit(repository, {"d/a": b"ours"})
+    repository.merge("side", "main", "leaves it as it is", strategy="dest-wins")
+
+    for path in ("d/a", "d/"):
+        logged = [found.id for found in repository.log("main", path=path)]
+        assert logged == [ours, theirs, merged, landed]
+
+
 def test_no_parent_comes_before_its_child(
     repository: Repository, commit: Callable[..., str]
 ) -> None:

@@ -92,6 +92,20 @@ class BareRepository:
             handle = self._threads.handle = _opened(self.folder)
         return handle
 
+    def stored(self, object_id: str) -> pygit2.Object:
+        """Return a commit, tree or blob that something in the repository names.
+
+        Raises:
+            RepositoryCorruptError: it is not there.
+        """
+        try:
+            return self.git[object_id]
+        except KeyError as error:
+            raise RepositoryCorruptError(
+                f"git has lost {object_id}, which something in {self.folder} names; "
+                "`git fsck` there says more"
+            ) from error
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the one lock under which refs change; it is freed if the process dies.

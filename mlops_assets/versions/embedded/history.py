@@ -33,7 +33,7 @@ class History:
         """Return the tree of a commit."""
         import pygit2
 
-        return self._bare.git[commit_id].peel(pygit2.Tree)
+        return self._bare.stored(commit_id).peel(pygit2.Tree)
 
     def record(
         self,
@@ -112,7 +112,7 @@ class History:
     def _read(self, commit_id: str) -> Commit:
         import pygit2
 
-        found = self._bare.git[commit_id].peel(pygit2.Commit)
+        found = self._bare.stored(commit_id).peel(pygit2.Commit)
         message = decode(found.message)
         created_at = message.created_at or datetime.fromtimestamp(found.commit_time, UTC)
         parents = tuple(str(parent) for parent in found.parent_ids)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import time
 import uuid
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
 from mlops_assets.errors import RepositoryCorruptError, VersionsError
+from mlops_assets.versions.embedded import sharing
 
 _CHUNK = 1 << 20  # bytes
 _ABANDONED = 7 * 24 * 3600  # seconds without a write, after which a transaction's files are swept
@@ -88,8 +92,14 @@ class ObjectStore:
         try:
             size = file.stat().st_size
         except FileNotFoundError:
+            if (when := self._collected_at(pointer.checksum)) is not None:
+                raise RepositoryCorruptError(
+                    f"the data of `{path}` was collected by `mlops gc` on {when}, when no branch, "
+                    f"tag or kept history held it; to have it again, bring {file} back from a copy"
+                ) from None
             raise RepositoryCorruptError(
-                f"the data of `{path}` is missing: there is no {file}"
+                f"the data of `{path}` is missing: there is no {file}; bring it back from a copy, "
+                "or put the object again"
             ) from None
         if size != pointer.size:
             raise RepositoryCorruptError(
@@ -127,6 +137,34 @@ class ObjectStore:
                 if max(file.stat().st_mtime for file in (staged, *staged.iterdir())) < before:
                     shutil.rmtree(staged)
 
+    def note_collected(self, checksums: Collection[str]) -> None:
+        """Write down, durably, that these are removed on purpose, so that nobody looks for a fault."""
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        line = json.dumps({"at": at, "checksums": sorted(checksums)}) + "\n"
+        new = not self._collections.exists()
+        # after what a crash may have cut off, on a line of its own
+        torn = not new and not self._collections.read_bytes().endswith(b"\n")
+        with self._collections.open("ab") as file:
+            file.write((b"\n" if torn else b"") + line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            sync(self.folder)
+
+    @property
+    def _collections(self) -> Path:
+        return self.folder / "collected.jsonl"
+
+    def _collected_at(self, checksum: str) -> str | None:
+        """Return when an object was last collected (UTC, ISO 8601), if it ever was."""
+        found = None
+        with suppress(FileNotFoundError), self._collections.open() as lines:
+            for line in lines:
+                # a line that a crash cut off was noted of data that is still there
+                if checksum in line and line.endswith("}\n"):
+                    found = str(json.loads(line)["at"])
+        return found
+
     def _damaged(self, pointer: Pointer, path: str) -> RepositoryCorruptError:
         return RepositoryCorruptError(
             f"the data of `{path}` is damaged: {self.file_of(pointer)} does not match its name; "
@@ -152,23 +190,32 @@ class Staging:
             self._folder = folder
         return self._folder / f"{next(self._numbers)}{suffix}"
 
-    def put(self, source: Path | bytes | BinaryIO) -> Pointer:
-        """Stage a copy of the source."""
+    def put(self, source: Path | bytes | BinaryIO, *, immutable: bool = False) -> Pointer:
+        """Stage a copy of the source, or one that shares its data; see `sharing`."""
         if isinstance(source, Path):
             try:
                 with source.open("rb") as file:
-                    return self.put(file)
+                    staged = self.file()
+                    if immutable and sharing.link(source, staged):
+                        return self.adopt(staged)
+                    with staged.open("xb") as target:
+                        if not sharing.clone(file, target):
+                            return self._copy(file, staged, target)
+                    return self.adopt(staged)
             except OSError as error:
                 if error.filename != str(source):
                     raise  # it is the repository's disk that failed
                 raise VersionsError(f"{source} can't be read: {error.strerror}") from error
-        digest, size = hashlib.sha256(), 0
         stream = BytesIO(source) if isinstance(source, bytes) else source
         staged = self.file()
         with staged.open("xb") as target:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-                size += target.write(chunk)
+            return self._copy(stream, staged, target)
+
+    def _copy(self, source: BinaryIO, staged: Path, target: BinaryIO) -> Pointer:
+        digest, size = hashlib.sha256(), 0
+        while chunk := source.read(_CHUNK):
+            digest.update(chunk)
+            size += target.write(chunk)
         return self._files.setdefault(staged, Pointer(digest.hexdigest(), size))
 
     def adopt(self, staged: Path) -> Pointer:
@@ -178,21 +225,44 @@ class Staging:
             return self._files.setdefault(staged, Pointer(checksum, file.tell()))
 
     def publish(self) -> None:
-        """Make objects of the staged files, durably; commit only after this."""
+        """Make objects of the staged files, durably; commit only after this, and `restore`."""
         targets = {staged: self.store.file_of(pointer) for staged, pointer in self._files.items()}
         # Also above those that are there already: who wrote them may have died before doing so.
         folders = {folder for target in targets.values() for folder in target.parents[:3]}
         new = [staged for staged, target in targets.items() if not self._there(staged, target)]
+        self._publish(new, folders)
+
+    def restore(self) -> None:
+        """Publish again what was collected since; only to be called under the lock, to commit then.
+
+        The staged files are there until `discard`, as other names of the objects' own data.
+        """
+        lost = [
+            staged
+            for staged, pointer in self._files.items()
+            if not self.store.file_of(pointer).exists()
+        ]
+        if lost:
+            targets = [self.store.file_of(self._files[staged]) for staged in lost]
+            self._publish(lost, {folder for target in targets for folder in target.parents[:3]})
+
+    def _publish(self, new: Collection[Path], folders: Collection[Path]) -> None:
         # A disk takes many flushes at once in about the time of one.
         with ThreadPoolExecutor(_FLUSHES) if len(folders) > 16 else nullcontext() as pool:
             each = map if pool is None else pool.map
             list(each(sync, new))
             for staged in new:
-                staged.chmod(0o444)  # readers get this very file, and none of them may change it
-                targets[staged].parent.mkdir(parents=True, exist_ok=True)
-                staged.replace(targets[staged])
+                staged.chmod(
+                    sharing.SEALED
+                )  # readers get this very file, and none of them may change it
+                os.utime(staged)  # it may have been staged long ago, and only now begins to count
+                target = self.store.file_of(self._files[staged])
+                target.parent.mkdir(parents=True, exist_ok=True)
+                # a link and not the file itself: see `restore`
+                link = staged.with_name(f"{staged.name}.link")
+                link.hardlink_to(staged)
+                link.replace(target)
             list(each(sync, folders))
-        self._files.clear()
 
     def discard(self) -> None:
         """Remove whatever did not become an object."""

@@ -73,6 +73,23 @@ class Refs:
         # One deleted since, or one of stock git's names that the contract refuses, is left out.
         return [(name, commit) for name, commit in found if commit is not None]
 
+    def every_head(self) -> list[str]:
+        """Return the commit of every ref, whatever stock git calls it and wherever it stands."""
+        import pygit2
+
+        found = set()
+        for name in self._bare.git.raw_listall_references():
+            try:
+                reference = self._bare.git.lookup_reference(name.decode(errors="surrogateescape"))
+            except KeyError:
+                continue  # deleted since
+            # one that only names another ref adds nothing to it
+            if isinstance(reference.target, pygit2.Oid):
+                target = reference.peel()
+                if isinstance(target, pygit2.Commit):
+                    found.add(str(target.id))
+        return sorted(found)
+
     def create(self, kind: Kind, name: str, ref: str) -> str:
         """Create a branch or tag and return the commit id; see the contract for what is raised."""
         check_name(kind, name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -22,6 +23,7 @@ from mlops_assets.errors import (
 )
 from mlops_assets.versions.contract import (
     Change,
+    Collected,
     Commit,
     Location,
     ObjectInfo,
@@ -31,6 +33,7 @@ from mlops_assets.versions.contract import (
 )
 from mlops_assets.versions.embedded import merging, trees
 from mlops_assets.versions.embedded.bare import BareRepository, tells, told
+from mlops_assets.versions.embedded.collecting import Collector
 from mlops_assets.versions.embedded.history import History
 from mlops_assets.versions.embedded.objects import ObjectStore, Pointer
 from mlops_assets.versions.embedded.refs import Refs
@@ -157,6 +160,7 @@ class EmbeddedRepository(Repository):
             with told(self.url):
                 blobs = self._blobs(transaction)
                 with self._bare.locked():
+                    transaction.staging.restore()
                     head = self._head(branch, expected)
                     before, now = self._tree(base), self._tree(head)
                     tree = merging.rebased(self._bare.git, blobs, before, now, branch)
@@ -199,6 +203,7 @@ class EmbeddedRepository(Repository):
             )
             if tree == str(ours.id):
                 raise NothingToCommitError(f"nothing to merge from {what}")
+            self._check_data(ours, tree)
             return self._history.record(into, text, kept, tree, [head, theirs])
 
     @tells
@@ -218,24 +223,35 @@ class EmbeddedRepository(Repository):
                 raise NothingToCommitError(
                     f"nothing of {taken_back.id} is left to take back on `{branch}`"
                 )
+            self._check_data(ours, tree)
             return self._history.record(branch, text, {}, tree, [head])
 
     @tells
-    def verify(self, ref: str = "main") -> list[str]:
-        commit = self._refs.resolve(ref)
-        problems = []
-        try:
-            with told(self.url):
-                found = sorted(trees.blobs(self._tree(commit)))
-        except RepositoryCorruptError as error:
-            return [str(error)]
-        for path, blob in found:
+    def collect(
+        self, *, grace: timedelta, history: timedelta | None = None, rehearse: bool = False
+    ) -> Collected:
+        collector = Collector(self._bare, self._store, self._refs, self._history)
+        return collector.collect(grace, history, rehearse=rehearse)
+
+    @tells
+    def verify(self, *refs: str) -> list[str]:
+        problems: dict[str, None] = {}  # in order, each once
+        seen: set[tuple[str, str]] = set()
+        for commit in [self._refs.resolve(ref) for ref in refs or ("main",)]:
             try:
-                with told(f"{self.url} at `{path}`"):
-                    self._store.check(self._pointer(blob, path), path)
+                with told(self.url):
+                    found = sorted({*trees.blobs(self._tree(commit))} - seen)
             except RepositoryCorruptError as error:
-                problems.append(str(error))
-        return problems
+                problems[str(error)] = None
+                continue
+            seen.update(found)
+            for path, blob in found:
+                try:
+                    with told(f"{self.url} at `{path}`"):
+                        self._store.check(self._pointer(blob, path), path)
+                except RepositoryCorruptError as error:
+                    problems[str(error)] = None
+        return list(problems)
 
     def _log(self, start: str, limit: int | None, path: str | None) -> Iterator[Commit]:
         with told(self.url):
@@ -253,7 +269,7 @@ class EmbeddedRepository(Repository):
         return self._history.tree(self._refs.resolve(ref))
 
     def _pointer(self, blob: str, path: str) -> Pointer:
-        return Pointer.decode(self._bare.git.read(blob)[1], path)
+        return Pointer.decode(self._bare.stored(blob).read_raw(), path)
 
     def _found(self, ref: str, path: str) -> Pointer:
         check_path(path)
@@ -264,6 +280,14 @@ class EmbeddedRepository(Repository):
             near = islice(trees.beside(tree, path), 100)
             raise ObjectNotFoundError(f"no object `{path}` at `{ref}`{did_you_mean(path, near)}")
         return self._pointer(blob, path)
+
+    def _check_data(self, before: Tree, after: str) -> None:
+        """Refuse to bring back to a branch what was collected, or pushed without its data."""
+        from pygit2 import Tree
+
+        for path, (_, blob) in trees.changes(before, self._bare.stored(after).peel(Tree)):
+            if blob is not None:
+                self._store.present(self._pointer(blob, path), path)
 
     @staticmethod
     def _info(path: str, pointer: Pointer) -> ObjectInfo:

@@ -32,10 +32,10 @@ class EmbeddedTransaction(Transaction):
         return self.ended_as
 
     @tells
-    def put(self, path: str, source: Path | bytes | BinaryIO) -> None:
+    def put(self, path: str, source: Path | bytes | BinaryIO, *, immutable: bool = False) -> None:
         """Add or replace an object; see the contract."""
         self._check(path)
-        self.edits[path] = self.staging.put(source)
+        self.edits[path] = self.staging.put(source, immutable=immutable)
 
     @contextmanager
     def file(self, path: str) -> Iterator[Path]:

@@ -99,11 +99,9 @@ class Commits:
         )
         return sorted((tag.id, tag.commit_id) for tag in found)
 
-    def log(
-        self, start: str, *, limit: int | None = None, path: str | None = None
-    ) -> Iterator[Commit]:
+    def log(self, start: str, *, limit: int | None = None) -> Iterator[Commit]:
         """Yield the commits reachable from an id, newest first; see the contract."""
-        streams = [self._listed(start, limit, path)]
+        streams = [self._listed(start, limit)]
         heads: list[tuple[float, int, Any, Iterator[Any]]] = []
         numbers = count()  # what is equally old is compared no further
         seen: set[str] = set()
@@ -124,19 +122,15 @@ class Commits:
             merged = (commit.metadata or {}).get(MERGED)
             if merged is not None:
                 # a merge that lakeFS does not know as one: what came with it is listed apart
-                streams.append(self._listed(merged, limit, path))
+                streams.append(self._listed(merged, limit))
 
-    def _listed(self, start: str, limit: int | None, path: str | None) -> Iterator[Any]:
-        where: dict[str, Any] = {}
-        if path is not None:
-            where = {"prefixes": [path]} if path.endswith("/") else {"objects": [path]}
+    def _listed(self, start: str, limit: int | None) -> Iterator[Any]:
         return self._connection.pages(
             f"reading the log of {start[:12]}",
             self._connection.refs.log_commits,
             self._repository,
             start,
             first=min(limit or 100, PAGE),
-            **where,
         )
 
     def find(self, branch: str, key: str, since: str) -> str | None:

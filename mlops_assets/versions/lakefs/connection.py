@@ -6,9 +6,10 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from mlops_assets.errors import MlopsError
+from mlops_assets.errors import MlopsError, RepositoryBusyError, RepositoryUnreachableError
 from mlops_assets.versions.lakefs.failures import Kind, kind_of, translated
 from mlops_assets.versions.lakefs.settings import Settings
 
@@ -105,11 +106,12 @@ class Connection:
                 unknown = unknown or kind is Kind.UNKNOWN
                 left = ends - time.monotonic()
                 if kind is Kind.REFUSED or left <= 0:
-                    if kind is Kind.REFUSED and unknown:
-                        # the first try may have done it: "exists", "no changes" or "not found" now
-                        found = already()
-                        if found is not None:
-                            return found
+                    if unknown:
+                        # an earlier try may have done it: "exists", "no changes", "not found" now
+                        with suppress(RepositoryUnreachableError, RepositoryBusyError):
+                            found = already()
+                            if found is not None:
+                                return found
                     if not _of_the_wire(error):
                         raise
                     raise translated(error, doing, self.settings.endpoint) from error

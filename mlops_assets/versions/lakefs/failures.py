@@ -58,6 +58,11 @@ def translated(error: Exception, doing: str, endpoint: str) -> VersionsError:
         return RepositoryUnreachableError(
             f"{doing}: the certificate of {endpoint} can't be trusted: {_shown(error)}"
         )
+    if isinstance(error, ValueError):
+        return VersionsError(
+            f"{doing}: what {endpoint} answered is no answer of a lakeFS server "
+            f"({type(error).__name__}); see that the address is right and no proxy answers for it"
+        )
     if not isinstance(error, ApiException):
         return RepositoryUnreachableError(
             f"{doing}: the lakeFS server at {endpoint} does not answer ({_shown(error)}); see "

@@ -130,6 +130,20 @@ class Objects:
         if self.transfer.checksum(commit, info.path, info.size) != info.checksum:
             raise self._damaged(info)
 
+    def problems(self, commits: Iterable[str]) -> Iterator[str]:
+        """Read every object of the commits, each once, and yield what is missing or damaged."""
+        seen = set()
+        for commit in commits:
+            for stats in self._stats(commit, ""):
+                key = (stats.path, stats.physical_address)
+                if key in seen:
+                    continue
+                seen.add(key)
+                try:
+                    self.check(commit, self._info(commit, stats))
+                except (RepositoryCorruptError, RefNotFoundError) as error:
+                    yield str(error)
+
     def open(self, commit: str, info: ObjectInfo) -> BinaryIO:
         """Open an object for reading; its content is not checked."""
         return self.transfer.open(commit, info.path, info.size)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -20,7 +21,6 @@ from mlops_assets.errors import (
     ObjectNotFoundError,
     RefExistsError,
     RefNotFoundError,
-    RepositoryCorruptError,
     VersionsError,
     did_you_mean,
 )
@@ -162,7 +162,10 @@ class LakefsRepository(Repository):
         if path is not None:
             check_log_path(path)
         # Here and not in the generator: a wrong ref is told at the call, not at the first `next`.
-        return self.commits.log(self.resolve(ref), limit=limit, path=path)
+        start = self.resolve(ref)
+        if path is None:
+            return self.commits.log(start, limit=limit)
+        return islice(self._log_of(start, path), limit)
 
     def diff(self, left: str, right: str, prefix: str = "") -> list[Change]:
         return self.data.diff(self.resolve(left), self.resolve(right), prefix)
@@ -283,18 +286,7 @@ class LakefsRepository(Repository):
         return f"{root}/object?ref={commit_id}&path={quote(path, safe='')}"
 
     def verify(self, *refs: str) -> list[str]:
-        problems = []
-        seen = set()
-        for commit in [self.resolve(ref) for ref in refs or (MAIN,)]:
-            for info in self.data.listed(commit, ""):
-                if info in seen:
-                    continue
-                seen.add(info)
-                try:
-                    self.data.check(commit, info)
-                except (RepositoryCorruptError, ObjectNotFoundError) as error:
-                    problems.append(str(error))
-        return problems
+        return list(self.data.problems([self.resolve(ref) for ref in refs or (MAIN,)]))
 
     def workspace(self, at: str) -> Workspace:
         """Begin a commit on a hidden branch at a commit id; the caller closes it."""
@@ -303,6 +295,14 @@ class LakefsRepository(Repository):
             self._swept = True
             self.collect(grace=_GRACE)
         return Workspace(self.connection, self.data.transfer, self.commits, self.name, at)
+
+    def _log_of(self, start: str, path: str) -> Iterator[Commit]:
+        """Yield the commits that changed a path. The server's own filter passes over every merge."""
+        for commit in self.commits.log(start):
+            for parent in commit.parents[:1]:
+                changes = self.data.diff(parent, commit.id, path)
+                if any(one.path == path or path.endswith("/") for one in changes):
+                    yield commit
 
     def _found(self, commit: str, ref: str, path: str) -> ObjectInfo:
         info = self.data.stat(commit, path)

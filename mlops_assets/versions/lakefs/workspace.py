@@ -156,16 +156,24 @@ def hide(connection: Connection, commits: Commits, repository: str, name: str, a
 
 def drop(connection: Connection, repository: str, branch: str) -> bool:
     """Remove a branch; say whether it was there."""
+
+    def gone() -> bool | None:
+        try:
+            connection.ask(
+                f"looking for `{branch}`", connection.branches.get_branch, repository, branch
+            )
+        except RefNotFoundError:
+            return True
+        return None
+
+    def once() -> bool:
+        connection.branches.delete_branch(repository, branch, _request_timeout=connection.limits)
+        return True
+
     try:
-        connection.ask(
-            f"removing the branch `{branch}`",
-            connection.branches.delete_branch,
-            repository,
-            branch,
-        )
+        return connection.repeat(f"removing the branch `{branch}`", once, gone)
     except RefNotFoundError:
         return False
-    return True
 
 
 def left_over(commits: Commits, grace: timedelta) -> list[str]:

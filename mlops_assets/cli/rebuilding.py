@@ -1,0 +1,302 @@
+"""`mlops rebuild`: train a registered version again from what was recorded, and compare.
+
+Nothing is written but a temporary folder: no run, no commit, no registered version.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_assets.assets.model import code_of
+from mlops_assets.assets.training_set import TARGET
+from mlops_assets.cli.elsewhere import rebuild_elsewhere
+from mlops_assets.cli.material import Material, recover_material
+from mlops_assets.cli.output import stderr
+from mlops_assets.cli.project import Project
+from mlops_assets.cli.recorded import Recorded, declaration_of, read_recorded
+from mlops_assets.cli.reproduction import COMMIT, PRESENT, Fact, Reproduction
+from mlops_assets.cli.status import existing_repository
+from mlops_assets.declaration import Declaration, place_of
+from mlops_assets.errors import MlopsError, RebuildError, RevisionError
+from mlops_assets.learning.environment import libraries, machine
+from mlops_assets.learning.fingerprint import fingerprint
+from mlops_assets.learning.training import FittedModel, train
+from mlops_assets.registry.record import Code, checksum_of, checksums
+from mlops_assets.resources import RegistryResource
+from mlops_assets.revision import Revision, revision_of
+
+
+def rebuild_version(model: str, version: str, *, checkout: bool = True) -> Reproduction:
+    """Train a registered version again and say whether it is the same, or what differs.
+
+    Code that is no longer the recorded one is checked out beside the project, if `checkout` and
+    git allow it.
+
+    Raises:
+        UnknownNameError: no such model or version.
+        RebuildError: it can't be trained again.
+        MlopsError: ledger, MLflow or repository can't be read.
+
+    """
+    begun = time.monotonic()
+    project = Project.find()
+    recorded = read_recorded(project, model, version)
+    project.make_importable()
+    try:
+        declaration = declaration_of(recorded.training)
+        code, changes = compare_code(recorded, declaration)
+    except RebuildError as error:  # the version of this project that trained it may read it
+        if not checkout or recorded.training.revision is None:
+            raise
+        return elsewhere(project, recorded, project.root, str(error))
+    place = place_of(declaration.features) if code else project.root
+    notes = []
+    if changes and checkout:
+        try:
+            return elsewhere(project, recorded, place, changes[0])
+        except (RevisionError, RebuildError) as error:
+            notes.append(f"The recorded code could not be used: {error}")
+    with tempfile.TemporaryDirectory() as folder:
+        rebuild = Rebuild(project, recorded, declaration, code, place, Path(folder), begun)
+        return rebuild.report(changes, notes)
+
+
+def elsewhere(project: Project, recorded: Recorded, place: Path, why: str) -> Reproduction:
+    """Rebuild in a checkout of the recorded commit."""
+    stderr.print(f"the code is another now ({why}); checking the recorded one out", markup=False)
+    return rebuild_elsewhere(project, recorded, place)
+
+
+def compare_code(recorded: Recorded, declaration: Declaration) -> tuple[Code | None, list[str]]:
+    """Return the code as it is now, if it can be loaded, and how it differs from the recorded."""
+    then = recorded.training.code
+    try:
+        now = code_of(declaration)
+    except Exception as error:  # noqa: BLE001  # importing a project's module may raise anything
+        return None, [f"the declared code can't be loaded: {error}"]
+    changes = []
+    if then.learning is not None and then.learning != now.learning:
+        changes.append(
+            f"mlops_assets trained by learning version {then.learning}, now by {now.learning}"
+        )
+    if then.expressions is not None and then.expressions != now.expressions:
+        changes.append(f"the feature expressions differ: {', '.join(renewed(then, now))}")
+    elif list(then.features) != list(now.features):
+        changes.append("the features stand in another order")
+    if then.target is not None and then.target != now.target:
+        changes.append("the target's expression differs")
+    return now, changes
+
+
+def renewed(then: Code, now: Code) -> Iterator[str]:
+    """Say of each feature that is not the same what became of it."""
+    for name, version in then.features.items():
+        if name not in now.features:
+            yield f"`{name}` is gone"
+        elif version is None:
+            yield f"`{name}` may be changed"  # an old run: only their sum is known
+        elif version != now.features[name]:
+            yield f"`{name}` is changed"
+    yield from (f"`{name}` is new" for name in now.features if name not in then.features)
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """One version, trained again in this process."""
+
+    project: Project
+    recorded: Recorded
+    declaration: Declaration
+    code: Code | None  # as it is now
+    place: Path  # of the code
+    folder: Path
+    begun: float
+
+    def report(self, changes: list[str], notes: list[str]) -> Reproduction:
+        """Recover the training set, train, and compare with what was registered."""
+        training = self.recorded.training
+        material = self.material()
+        stderr.print(
+            f"training {training.rounds} rounds on {len(training.windows)} windows", markup=False
+        )
+        rows = material.rows(training.windows)
+        model = train(
+            rows,
+            features=list(training.code.features),
+            target=TARGET,
+            parameters=training.parameters,
+            rounds=training.rounds,
+            seed=training.seed,
+        )
+        kept, registered, damage = self.registered_model()
+        expected = training.model or (kept.checksum if kept else None)
+        if expected is None:
+            raise RebuildError(f"nothing is left to compare with: {'; '.join(damage)}")
+        differences = [*self.recorded.problems, *changes, *material.differences, *damage]
+        mark = self.fingerprint(material)
+        if mark.same is False and not differences:
+            differences.append(
+                "what was recorded, or the declaration, is not what the ledger's fingerprint is of"
+            )
+        apart = score_difference(kept, model, material, training.windows)
+        surroundings = [*self.libraries(), *self.machine(), self.revision()]
+        if model.checksum != expected:
+            by = (
+                ""
+                if apart is None
+                else f"; scores are up to {apart:.3g} apart on {rows.height:,} rows"
+            )
+            differences.append(f"the model trained again has other bytes{by}")
+            differences += [
+                f"{fact.what} was {fact.recorded}, now {fact.now}"
+                for fact in surroundings
+                if fact.same is False
+            ]
+        return Reproduction(
+            model=self.recorded.model,
+            version=self.recorded.version,
+            identical=not differences,
+            verdict=self.verdict(differences, same=model.checksum == expected),
+            code=PRESENT,
+            trained_on=material.origin,
+            facts=(
+                mark,
+                *self.code_facts(),
+                Fact("training set", training.training_set, material.checksum, material.same),
+                *surroundings,
+                registered,
+                Fact.of("model", expected, model.checksum),
+            ),
+            differences=tuple(differences),
+            missing=self.recorded.missing,
+            notes=tuple(notes),
+            max_score_difference=apart,
+            rows=rows.height,
+            seconds=round(time.monotonic() - self.begun, 2),
+        )
+
+    def material(self) -> Material:
+        """Recover the training set from the repository."""
+        repository = existing_repository(self.project.home)
+        if repository is None:
+            raise RebuildError(
+                f"no repository at {self.project.home.repository}; name it in MLOPS_REPOSITORY"
+            )
+        return recover_material(
+            repository,
+            self.declaration,
+            self.recorded,
+            self.folder,
+            can_compute=self.code is not None,
+        )
+
+    def registered_model(self) -> tuple[FittedModel | None, Fact, list[str]]:
+        """Return the registered model, how its files compare, and what is wrong with it.
+
+        Files that are not what was recorded are not loaded: LightGBM can die of a damaged one.
+        """
+        from mlops_assets.registry.packaging import MODEL_PATH
+
+        tracking = RegistryResource().tracking(self.recorded.model)
+        files, run_id = self.recorded.training.files, self.recorded.run_id
+        recorded = digest(files) if files else None
+        try:
+            folder = tracking.download(run_id, MODEL_PATH, self.folder)
+            there = checksums(folder)
+            now = digest({name: there[name] for name in files or there if name in there})
+            fact = Fact.of("registered model", recorded, now)
+            if fact.same is not False:
+                return FittedModel.load(folder), fact, []
+        except MlopsError as error:
+            problem = f"the registered model can't be read: {error}"
+            return None, Fact.of("registered model", recorded, None), [problem]
+        altered = [name for name, checksum in files.items() if there.get(name) != checksum]
+        problem = f"the registered model was changed since it was trained: {', '.join(altered)}"
+        return None, fact, [f"{problem} of MLflow run {run_id}"]
+
+    def fingerprint(self, material: Material) -> Fact:
+        """Compare the ledger's fingerprint with that of what this rebuild goes by."""
+        training = self.recorded.training
+        now = fingerprint(
+            training.training_set if material.same else material.checksum or "",
+            str(self.code.version if self.code else ""),
+            training.parameters,
+            rounds=training.rounds,
+            seed=training.seed,
+            features=list(training.code.features),
+            windows=list(training.windows),
+        )
+        return Fact.of("fingerprint", self.recorded.fingerprint, now)
+
+    def code_facts(self) -> list[Fact]:
+        """Compare the versions of the code."""
+        then = self.recorded.training.code
+        now = self.code or Code(features={})
+        return [
+            Fact.of("learning version", then.learning, now.learning),
+            Fact.of("feature expressions", then.expressions, now.expressions),
+            Fact.of("target expression", then.target, now.target),
+        ]
+
+    def libraries(self) -> list[Fact]:
+        """Compare the versions of the libraries."""
+        then = self.recorded.training.libraries
+        return [Fact.of(name, then.get(name), version) for name, version in libraries().items()]
+
+    def machine(self) -> list[Fact]:
+        """Compare the machines."""
+        then = self.recorded.training.machine
+        return [Fact.of(name, then.get(name), value) for name, value in machine().items()]
+
+    def revision(self) -> Fact:
+        """Compare the project's commits."""
+        training = self.recorded.training
+        # a run of before there were records says nothing of where it was made
+        then = said(training.revision) if training.machine else None
+        return Fact.of(COMMIT, then, said(revision_of(self.place)))
+
+    def verdict(self, differences: list[str], *, same: bool) -> str:
+        """Say in one sentence what became of it."""
+        name = f"{self.recorded.model} version {self.recorded.version}"
+        if not differences:
+            return f"{name} is reproduced: trained again, the model is the same bit for bit."
+        if same:
+            return (
+                f"{name} is in doubt: trained again, the model is the same bit for bit, "
+                f"but {differences[0]}."
+            )
+        return f"{name} is not reproduced: {differences[0]}."
+
+
+def said(revision: Revision | None) -> str:
+    """Name a revision."""
+    if revision is None:
+        return "not in git"
+    return revision.commit + (" with uncommitted changes" if revision.dirty else "")
+
+
+def digest(files: Mapping[str, str]) -> str:
+    """Return one checksum of some files' checksums."""
+    lines = (f"{checksum}  {name}\n" for name, checksum in sorted(files.items()))
+    return checksum_of("".join(lines).encode())
+
+
+def score_difference(
+    kept: FittedModel | None, rebuilt: FittedModel, material: Material, windows: tuple[str, ...]
+) -> float | None:
+    """Return the largest difference of two models' scores on the training rows, 0 to 1.
+
+    None if they are the same, or the registered one can't score these rows.
+    """
+    if kept is None or kept.checksum == rebuilt.checksum:
+        return None
+    rows = material.rows(windows)
+    try:
+        apart = (kept.predict(rows) - rebuilt.predict(rows)).abs().max()
+    except MlopsError:
+        return None
+    return float(str(apart))

@@ -1,0 +1,49 @@
+"""What a model's bytes depend on beside data, code and parameters: libraries and machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+LIBRARIES = ("lightgbm", "polars", "numpy", "mlops-assets")
+
+
+def libraries() -> dict[str, str]:
+    """Return name -> version of Python and of the libraries that make a model."""
+    return {
+        "python": platform.python_version(),
+        **{name.replace("-", "_"): version(name) for name in LIBRARIES},
+    }
+
+
+def machine() -> dict[str, str]:
+    """Return what of this machine can show in the last bits of a sum.
+
+    `processor` and `libc` choose between variants of `exp` and `log`; `cpus` is how many cores
+    training uses, which must not matter.
+    """
+    libc, release = platform.libc_ver()
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "libc": f"{libc} {release}".strip() or "unknown",
+        "cpus": str(_cpus()),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # another system than Linux
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or "unknown"
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))  # a container may have less than the machine
+    return os.cpu_count() or 1

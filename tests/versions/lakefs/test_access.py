@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.errors import (
+    AccessRefusedError,
+    InvalidNameError,
+    MlopsError,
+    RepositoryUnreachableError,
+    VersionsError,
+)
+from mlops_assets.versions import Repository, open_repository
+from tests.versions.lakefs.faulty_proxy import Fault, FaultyProxy
+from tests.versions.lakefs.operations import put
+from tests.versions.lakefs.servers import ENDPOINT, KEY, SECRET, VARIABLES, Server
+
+
+@pytest.fixture
+def name(server: Server) -> Iterator[str]:
+    with server.named_repository() as name:
+        yield name
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder with no ~/.lakectl.yaml yet, and an environment that names no server."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("LAKECTL_CONFIG_FILE", raising=False)
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    return tmp_path
+
+
+def configure(home: Path, server: Server, secret: str | None = None) -> None:
+    (home / ".lakectl.yaml").write_text(
+        f"credentials:\n  access_key_id: {server.environment[KEY]}\n"
+        f"  secret_access_key: {secret or server.secret}\n"
+        f"server:\n  endpoint_url: {server.url}/api/v1\n"
+    )
+
+
+def test_the_environment_says_where(
+    server: Server, home: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in server.environment.items():
+        monkeypatch.setenv(variable, value)
+
+    assert open_repository(f"lakefs://{name}").resolve("main")
+
+
+def test_else_the_file_that_lakectl_keeps(server: Server, home: Path, name: str) -> None:
+    configure(home, server)
+
+    repository = open_repository(f"lakefs://{name}")
+
+    put(repository, {"a": b"1"})
+    assert pickle.loads(pickle.dumps(repository)).read("main", "a") == b"1"
+
+
+def test_the_environment_goes_before_the_file(
+    server: Server, home: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(home, server, "wrong")
+    monkeypatch.setenv(SECRET, server.secret)
+
+    assert open_repository(f"lakefs://{name}").resolve("main")
+
+
+def test_a_server_that_nothing_names_is_asked_for(home: Path) -> None:
+    with pytest.raises(VersionsError, match=ENDPOINT) as caught:
+        open_repository("lakefs://flights")
+
+    assert "lakectl config" in str(caught.value)
+
+
+def test_a_file_that_cant_be_read_is_named_but_not_quoted(home: Path) -> None:
+    (home / ".lakectl.yaml").write_text("credentials: [secret_access_key: hush\n")
+
+    with pytest.raises(VersionsError, match=r"\.lakectl\.yaml") as caught:
+        open_repository("lakefs://flights")
+
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", [KEY, SECRET])
+def test_wrong_credentials_are_refused_at_once(
+    server: Server, home: Path, name: str, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for known, value in {**server.environment, variable: "WRONG"}.items():
+        monkeypatch.setenv(known, value)
+
+    with pytest.raises(AccessRefusedError, match=server.url):
+        open_repository(f"lakefs://{name}")
+
+
+def test_a_server_that_is_not_there_is_told(
+    stand_in: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = "http://127.0.0.1:1"
+    for variable, value in {**stand_in.environment, ENDPOINT: nowhere}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("MLOPS_LAKEFS_PATIENCE", "0.3")
+
+    with pytest.raises(RepositoryUnreachableError, match=nowhere) as caught:
+        open_repository("lakefs://flights")
+
+    assert "see whether it runs" in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", ["", "A", "ab", "-ab", "a_b", "a/b/c", "x" * 64, "ä-ä"])
+def test_names_that_no_repository_can_have_are_refused(
+    stand_in: Server, home: Path, bad: str
+) -> None:
+    configure(home, stand_in)
+
+    with pytest.raises(InvalidNameError):
+        open_repository(f"lakefs://{bad}")
+
+
+@pytest.mark.parametrize("patience", [0.3])
+def test_the_secret_is_never_shown(
+    server: Server,
+    direct: Repository,
+    behind: Repository,
+    proxy: FaultyProxy,
+    patience: float,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    put(behind, {"a": b"1"})
+    shown = [repr(behind), str(behind), repr(behind.location("main", "a")), repr(vars(behind))]
+    shown.append(pickle.dumps(behind).decode("latin1"))
+
+    for fault in (
+        Fault("status", "POST", status=403, message="no"),
+        Fault("status", "POST", status=500, message=None, body=b"<html>no lakeFS</html>"),
+        Fault("drop before", "POST"),
+        Fault("hang before", "POST"),
+    ):
+        proxy.faults = [fault]
+        try:
+            put(behind, {"b": b"1"})
+        except MlopsError as error:
+            shown.extend(chain(error))
+    proxy.faults = []
+
+    assert len(shown) > 8
+    assert server.secret not in "\n".join([*shown, caplog.text])
+
+
+def chain(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        yield f"{error!r} {error}"
+        error = error.__cause__ or error.__context__
+
+
+def test_a_repository_is_made_once_however_many_open_it(
+    server: Server, name: str, home: Path
+) -> None:
+    configure(home, server)
+
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(open_repository, [f"lakefs://{name}"] * 4))
+
+    assert len({repository.resolve("main") for repository in opened}) == 1
