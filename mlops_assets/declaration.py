@@ -240,8 +240,12 @@ class Declaration(Value):
         return self.windows.ends(window) + timedelta(days=self.labels.mature_after_days)
 
     def digest(self, *parts: str) -> str:
-        """Return a short hash of the named parts of the declaration, for code versions."""
-        chosen = self.model_dump(mode="json", include=set(parts) or None)
+        """Return a short hash of the named parts of the declaration, for code versions.
+
+        Where a history to be played lies says nothing of what is made of it.
+        """
+        history = {"batches": {"history", "history_until"}, "labels": {"history"}}
+        chosen = self.model_dump(mode="json", include=set(parts) or None, exclude=history)
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
 
 
