@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 Result = Literal["imported", "unchanged", "refused"]
 RESULTS: tuple[Result, ...] = ("imported", "unchanged", "refused")
+_DRAFT_ROWS = 16_384  # of each window at a time in memory, while a file is split
 _SEALED = 0o444  # of a file that never changes again: a repository may link it
 
 
@@ -217,6 +218,7 @@ def _split(frame: pl.LazyFrame, window: pl.Expr, keys: Sequence[str], staging: P
         ),
         mkdir=True,
         maintain_order=True,
+        row_group_size=_DRAFT_ROWS,
     )
     for key in keys:
         # once more, in row groups of one size: the same rows are the same bytes, however they came

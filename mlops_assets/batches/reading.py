@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -91,16 +92,13 @@ def _typed(frame: pl.LazyFrame, contract: type[dy.Schema]) -> pl.LazyFrame:
         if name not in there:
             continue
         dtype = column.dtype
-        if isinstance(dtype, pl.Datetime):
-            # a text that names a zone is converted, one that names none is of the contract's
-            moment = pl.col(name).str.to_datetime(
-                time_unit=dtype.time_unit, time_zone=dtype.time_zone
+        if isinstance(dtype, pl.Datetime | pl.Date | pl.Time):
+            expressions.append(
+                # piece by piece: told no format, Polars would collect the whole column to find one
+                pl.col(name).map_batches(
+                    partial(_parsed, dtype=dtype), return_dtype=dtype, is_elementwise=True
+                )
             )
-            expressions.append(moment)
-        elif dtype == pl.Date:
-            expressions.append(pl.col(name).str.to_date())
-        elif dtype == pl.Time:
-            expressions.append(pl.col(name).str.to_time())
         elif dtype == pl.Boolean:
             truth = pl.col(name).str.to_lowercase()
             expressions.append(
@@ -113,6 +111,13 @@ def _typed(frame: pl.LazyFrame, contract: type[dy.Schema]) -> pl.LazyFrame:
     # now, where it can be said which file it is
     typed.select(pl.all().count()).collect(engine="streaming")
     return typed
+
+
+def _parsed(texts: pl.Series, dtype: pl.Datetime | pl.Date | pl.Time) -> pl.Series:
+    if isinstance(dtype, pl.Datetime):
+        # a text that names a zone is converted, one that names none is of the contract's
+        return texts.str.to_datetime(time_unit=dtype.time_unit, time_zone=dtype.time_zone)
+    return texts.str.to_date() if isinstance(dtype, pl.Date) else texts.str.to_time()
 
 
 def checksum(content: Path | bytes) -> str:

@@ -15,7 +15,6 @@ from mlops_assets.cli.reproduction import COMMIT, Fact, Reproduction
 from mlops_assets.errors import RebuildError, RevisionError
 from mlops_assets.registry.connection import SQLITE
 from mlops_assets.revision import checked_out
-from mlops_assets.versions import open_repository
 
 
 def rebuild_elsewhere(project: Project, recorded: Recorded, place: Path) -> Reproduction:
@@ -72,9 +71,10 @@ def environment(project: Project, folder: Path) -> dict[str, str]:
     """Return the environment in which the checkout's code comes first and the state is the same."""
     home = project.home
     paths = [str(folder), str(folder / "src"), os.environ.get("PYTHONPATH", "")]
+    url = home.repository
     changed = {
         **home.environment(),
-        "MLOPS_REPOSITORY": open_repository(home.repository).url,
+        "MLOPS_REPOSITORY": url if "://" in url else str(Path(url).expanduser().absolute()),
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
     }
     named = os.environ.get("MLFLOW_TRACKING_URI", "")

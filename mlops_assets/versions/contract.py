@@ -80,9 +80,7 @@ class Transaction(ABC):
         """
 
     @abstractmethod
-    def put(
-        self, path: str, source: Path | bytes | BinaryIO, *, immutable: bool = False
-    ) -> None:
+    def put(self, path: str, source: Path | bytes | BinaryIO, *, immutable: bool = False) -> None:
         """Add or replace an object by bytes, or by a copy of a file or of a stream read to its end.
 
         Args:

@@ -49,6 +49,7 @@ def address(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield f"lakefs://{name}"
 
 
+@pytest.mark.slow  # what follows says the same, and more
 def test_a_replay_on_lakefs_decides_as_an_embedded_one(
     address: str,
     server: Server,

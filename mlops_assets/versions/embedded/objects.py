@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ from mlops_assets.versions.embedded import sharing
 _CHUNK = 1 << 20  # bytes
 _ABANDONED = 7 * 24 * 3600  # seconds without a write, after which a transaction's files are swept
 _FLUSHES = 8  # at the same time
+_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
 _EMPTY = hashlib.sha256().hexdigest()
 
 
@@ -252,15 +254,20 @@ class Staging:
             each = map if pool is None else pool.map
             list(each(sync, new))
             for staged in new:
-                staged.chmod(
-                    sharing.SEALED
-                )  # readers get this very file, and none of them may change it
+                # readers get this very file, and none of them may change it
+                staged.chmod(sharing.SEALED)
                 os.utime(staged)  # it may have been staged long ago, and only now begins to count
                 target = self.store.file_of(self._files[staged])
                 target.parent.mkdir(parents=True, exist_ok=True)
                 # a link and not the file itself: see `restore`
                 link = staged.with_name(f"{staged.name}.link")
-                link.hardlink_to(staged)
+                try:
+                    link.hardlink_to(staged)
+                except OSError as error:
+                    if error.errno not in _NO_LINKS:
+                        raise
+                    shutil.copy2(staged, link)  # a file system without links has to hold it twice
+                    sync(link)
                 link.replace(target)
             list(each(sync, folders))
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import count
+from itertools import islice
 from typing import Any
 
 from mlops_assets.errors import RefNotFoundError, did_you_mean
@@ -18,11 +17,12 @@ from mlops_assets.versions.paths import is_commit_id, is_name
 
 KEY = ".mlops.key"  # of each attempt to commit: after a lost reply, the log is searched for it
 AT = ".mlops.at"  # when, to the microsecond; lakeFS keeps whole seconds
-MERGED = ".mlops.merged"  # the second parent of a merge that lakeFS' own merge can't express
+MERGED = ".mlops.merged"  # what was merged where lakeFS' own merge would not do; see `joining`
+STEP = ".mlops.step"  # of the commits that such a merge is made of, which nobody is shown
 
 HIDDEN = "mlops-tx-"  # how the hidden branches of transactions begin
 
-_OURS = (KEY, AT, MERGED, ".lakefs.", "::lakefs::")
+_OURS = (KEY, AT, MERGED, STEP, ".lakefs.", "::lakefs::")
 _SHORT_ID = re.compile(r"[0-9a-fA-F]{7,63}")
 _ID_LENGTH = 64
 
@@ -101,37 +101,15 @@ class Commits:
 
     def log(self, start: str, *, limit: int | None = None) -> Iterator[Commit]:
         """Yield the commits reachable from an id, newest first; see the contract."""
-        streams = [self._listed(start, limit)]
-        heads: list[tuple[float, int, Any, Iterator[Any]]] = []
-        numbers = count()  # what is equally old is compared no further
-        seen: set[str] = set()
-        while limit is None or len(seen) < limit:
-            for stream in streams:
-                commit = next((one for one in stream if one.id not in seen), None)
-                if commit is not None:
-                    age = -shown(commit).created_at.timestamp()
-                    heapq.heappush(heads, (age, next(numbers), commit, stream))
-            if not heads:
-                return
-            *_, commit, stream = heapq.heappop(heads)
-            streams = [stream]
-            if commit.id in seen:
-                continue  # it came by two ways
-            seen.add(commit.id)
-            yield shown(commit)
-            merged = (commit.metadata or {}).get(MERGED)
-            if merged is not None:
-                # a merge that lakeFS does not know as one: what came with it is listed apart
-                streams.append(self._listed(merged, limit))
-
-    def _listed(self, start: str, limit: int | None) -> Iterator[Any]:
-        return self._connection.pages(
+        found = self._connection.pages(
             f"reading the log of {start[:12]}",
             self._connection.refs.log_commits,
             self._repository,
             start,
             first=min(limit or 100, PAGE),
         )
+        commits = (shown(commit) for commit in found if STEP not in (commit.metadata or {}))
+        return islice(commits, limit)
 
     def find(self, branch: str, key: str, since: str) -> str | None:
         """Return the commit on a branch that an attempt made, or None; `since` is an older one."""
@@ -195,7 +173,7 @@ def shown(commit: Any) -> Commit:
         id=commit.id,
         message=commit.message,
         metadata={key: text for key, text in metadata.items() if not key.startswith(_OURS)},
-        parents=(*commit.parents, *([merged] if merged else [])),
+        parents=(commit.parents[0], merged) if merged else tuple(commit.parents),
         created_at=datetime.fromisoformat(at)
         if at
         else datetime.fromtimestamp(commit.creation_date, UTC),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 
-from mlops_assets.errors import ConflictError, InvalidNameError, RefNotFoundError, VersionsError
+from mlops_assets.errors import InvalidNameError, RefNotFoundError, VersionsError
 from mlops_assets.versions.lakefs.connection import Connection
 from mlops_assets.versions.lakefs.settings import NAMESPACE
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
+_LOOKS, _PAUSE = 10, 0.2  # seconds apart
 _LOCAL = {"local": "local", "mem": "mem"}  # stores of the server itself: any name will do
 
 
@@ -36,15 +38,15 @@ def find_or_create(connection: Connection, name: str) -> None:
                 RepositoryCreation(name=name, storage_namespace=namespace, default_branch="main"),
                 _request_timeout=connection.limits,
             ),
-            lambda: (
-                connection.repositories.get_repository(name, _request_timeout=connection.limits)
-                if _is_there(connection, name)
-                else None
-            ),
+            lambda: _is_there(connection, name) or None,
         )
-    except ConflictError:
-        if not _is_there(connection, name):  # else another process made it between two looks
-            raise
+    except VersionsError:
+        # another process may be making it in this moment, and have got only as far as the store
+        for _ in range(_LOOKS):
+            if _is_there(connection, name):
+                return
+            time.sleep(_PAUSE)
+        raise
 
 
 def _is_there(connection: Connection, name: str) -> bool:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlops_assets.errors import ConflictError
 from mlops_assets.versions.contract import Strategy
-from mlops_assets.versions.lakefs.publishing import Edit, merge_once, publish, stamped
+from mlops_assets.versions.lakefs.commits import MERGED
+from mlops_assets.versions.lakefs.joining import joined
+from mlops_assets.versions.lakefs.publishing import merge_once, stamped
 from mlops_assets.versions.merging import clashes, conflict, three_way
 
 if TYPE_CHECKING:
     from mlops_assets.versions.lakefs.repository import LakefsRepository
+    from mlops_assets.versions.lakefs.workspace import Workspace
 
 _TRIES = 20  # against a branch that moved in the very moment
 _THERE = "there"  # a content that is compared with nothing
@@ -29,8 +33,7 @@ def merge(
     """Merge a ref into a branch; None if the branch's objects would stay as they are.
 
     lakeFS compares objects with their metadata and knows no clash of an object with a folder. What
-    it would decide otherwise is made as a commit of edits that names the source as its second
-    parent; everything else is lakeFS' own merge.
+    it would decide otherwise is made aside first; everything else is lakeFS' own merge.
 
     Raises:
         RefNotFoundError: no such ref, or no such branch.
@@ -45,20 +48,42 @@ def merge(
         after = max(repository.commit(one).created_at for one in (head, theirs))
         details = stamped(metadata, key, after)
         try:
-            if edits is not None:
-                return publish(repository, into, edits, head, message, metadata, merged=theirs)
-            return merge_once(
-                repository, theirs, into, head, message, details, squash=False, strategy=strategy
-            )
+            if edits is None:
+                return merge_once(
+                    repository,
+                    theirs,
+                    into,
+                    head,
+                    message,
+                    details,
+                    squash=False,
+                    strategy=strategy,
+                )
+            with repository.workspace(head) as aside:
+                made = joined(repository, aside, theirs, edits, partial(_copy, theirs))
+                return merge_once(
+                    repository,
+                    made,
+                    into,
+                    head,
+                    message,
+                    {**details, MERGED: theirs},
+                    squash=False,
+                    strategy=None,
+                )
         except ConflictError:
             if attempt + 1 == _TRIES or repository.commits.head(into) == head:
                 raise
     raise AssertionError("the last try raises or returns")
 
 
+def _copy(ref: str, to: Workspace, path: str) -> None:
+    to.copy(path, ref)
+
+
 def _decide(
     repository: LakefsRepository, theirs: str, head: str, what: str, strategy: Strategy | None
-) -> tuple[Collection[str], dict[str, Edit] | None]:
+) -> tuple[Collection[str], dict[str, str | None] | None]:
     """Return the paths that the merge changes on the head, and the edits if lakeFS' would differ."""
     base = _base(repository, theirs, head)
     source, dest = _changed(repository, base, theirs), _changed(repository, base, head)
@@ -83,7 +108,7 @@ def _decide(
     if not edits or not (found or alike):
         return edits.keys(), None
     contents = repository.data.known(theirs, edits)
-    return edits.keys(), {path: Edit(contents.get(path), theirs) for path in edits}
+    return edits.keys(), {path: contents.get(path) for path in edits}
 
 
 def _base(repository: LakefsRepository, theirs: str, head: str) -> str:

@@ -19,6 +19,7 @@ from mlops_assets.errors import (
 )
 from mlops_assets.versions.contract import Commit, ObjectInfo, Repository
 from mlops_assets.versions.lakefs.commits import AT, KEY, MERGED
+from mlops_assets.versions.lakefs.joining import joined
 from mlops_assets.versions.lakefs.migrated import Migrated
 from mlops_assets.versions.lakefs.publishing import merge_once
 from mlops_assets.versions.lakefs.transfer import spooled
@@ -147,19 +148,45 @@ class _Move:
         }
 
     def _committed(self, commit: Commit, edits: dict[str, ObjectInfo | None], before: str) -> str:
-        workspace = self._workspace(before)
-        for info in edits.values():
-            if info is not None:
-                self._upload(workspace, commit, info)
-        workspace.remove([path for path, info in edits.items() if info is None])
-        details = self._details(commit)
+        """Make a commit by its edits; a second parent gets into its history too."""
         if len(commit.parents) > 1:
-            details[MERGED] = self.ids[commit.parents[1]]
-        made = workspace.commit(commit.message, details, at=commit.created_at, allow_empty=True)
+            made = self._joined(commit, edits, before)
+        else:
+            workspace = self._workspace(before)
+            for info in edits.values():
+                if info is not None:
+                    self._upload(workspace, commit, info)
+            workspace.remove([path for path, info in edits.items() if info is None])
+            details = self._details(commit)
+            made = workspace.commit(commit.message, details, at=commit.created_at, allow_empty=True)
         for info in edits.values():
             if info is not None:
                 self.target.data.check(made, info)  # what arrived, not what it says it is
         return made
+
+    def _joined(self, commit: Commit, edits: dict[str, ObjectInfo | None], before: str) -> str:
+        theirs = self.ids[commit.parents[1]]
+
+        def put(aside: Workspace, path: str) -> None:
+            info = edits[path]
+            if info is not None:
+                self._upload(aside, commit, info)
+
+        wanted = {path: None if info is None else info.checksum for path, info in edits.items()}
+        details = {**self._details(commit), KEY: f"{commit.id}-joined", MERGED: theirs}
+        with self.target.workspace(before) as aside:
+            made = joined(self.target, aside, theirs, wanted, put)
+            return merge_once(
+                self.target,
+                made,
+                self._workspace(before).name,
+                before,
+                commit.message,
+                details,
+                squash=False,
+                strategy=None,
+                allow_empty=True,
+            )
 
     def _upload(self, workspace: Workspace, commit: Commit, info: ObjectInfo) -> None:
         with self.source.open(commit.id, info.path) as stream, spooled(stream) as content:

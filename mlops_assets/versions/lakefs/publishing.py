@@ -16,7 +16,7 @@ from mlops_assets.errors import (
     RepositoryBusyError,
 )
 from mlops_assets.versions.contract import Commit
-from mlops_assets.versions.lakefs.commits import AT, KEY, MERGED
+from mlops_assets.versions.lakefs.commits import AT, KEY
 from mlops_assets.versions.lakefs.workspace import Workspace
 from mlops_assets.versions.merging import clashes, conflict
 
@@ -63,7 +63,6 @@ def publish(
     *,
     workspace: Workspace | None = None,
     expected: str | None = None,
-    merged: str | None = None,
 ) -> str | None:
     """Make one commit of edits that were made on a base; None if nothing differs from the head.
 
@@ -79,7 +78,6 @@ def publish(
         metadata: of the commit.
         workspace: where uploads were staged, on the base.
         expected: the commit id that the branch must stand at.
-        merged: the second parent, if this stands for a merge.
 
     Raises:
         ConflictError: the head has something else than the base or the edit at a path, or moved.
@@ -103,8 +101,15 @@ def publish(
             prepared = workspace.commit(message)
             after = repository.commit(head).created_at
             try:
-                made = _squash(
-                    repository, prepared, branch, head, key, message, metadata, after, merged
+                made = merge_once(
+                    repository,
+                    prepared,
+                    branch,
+                    head,
+                    message,
+                    stamped(metadata, key, after),
+                    squash=True,
+                    strategy=None,
                 )
             except ConflictError:
                 continue  # the branch moved, and touched the same paths: look again
@@ -171,25 +176,6 @@ def _trim(workspace: Workspace, edits: Mapping[str, Edit], plan: Mapping[str, Ed
         if path not in plan and edit.checksum is not None:
             workspace.reset(path)
     workspace.remove([path for path, edit in plan.items() if edit.checksum is None])
-
-
-def _squash(
-    repository: LakefsRepository,
-    source: str,
-    branch: str,
-    head: str,
-    key: str,
-    message: str,
-    metadata: Mapping[str, str],
-    after: datetime,
-    merged: str | None,
-) -> str:
-    details = stamped(metadata, key, after)
-    if merged:
-        details[MERGED] = merged
-    return merge_once(
-        repository, source, branch, head, message, details, squash=True, strategy=None
-    )
 
 
 def stamped(metadata: Mapping[str, str], key: str, after: datetime) -> dict[str, str]:

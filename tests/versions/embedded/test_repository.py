@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import time
@@ -150,6 +151,20 @@ def test_a_failed_transaction_leaves_no_data(embedded: Repository) -> None:
         fail()
 
     assert [found for found in Path(embedded.url, "lfs").rglob("*") if found.is_file()] == []
+
+
+def test_a_file_system_without_links_is_good_enough(
+    embedded: Repository, commit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+
+    commit(embedded, {"a": b"1"})
+
+    assert embedded.read("main", "a") == b"1"
+    assert embedded.verify() == []
 
 
 def test_what_a_killed_transaction_left_is_swept_after_a_week(
