@@ -10,11 +10,11 @@ from rich.filesize import decimal
 
 from mlops_assets.cli.control import who
 from mlops_assets.cli.output import stderr
-from mlops_assets.cli.status import existing_repository, known_models
+from mlops_assets.cli.status import known_models
 from mlops_assets.errors import RefNotFoundError, RegistryError, UnknownNameError, VersionsError
 from mlops_assets.home import Home
 from mlops_assets.registry.ledger import Draft, Entry, Ledger, pinned_branch
-from mlops_assets.versions import Collected, Repository
+from mlops_assets.versions import Collected, Repository, existing_repository
 
 
 def collect_garbage(grace: float, keep_days: int | None, *, rehearse: bool) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def collect_garbage(grace: float, keep_days: int | None, *, rehearse: bool) -> d
 
     """
     home = Home.find()
-    repository = existing_repository(home)
+    repository = existing_repository(home.repository, home.cache)
     collected = Collected()
     if repository is not None:
         stderr.print(f"looking through {repository.url}", markup=False)
@@ -81,7 +81,7 @@ def retire_version(model: str, named: str, reason: str) -> dict[str, Any]:
             f"{model}: version {version} is the champion and can't be retired; promote or roll "
             "back to another one first"
         )
-    repository = existing_repository(home)
+    repository = existing_repository(home.repository, home.cache)
     if repository is None:
         raise VersionsError(
             f"there is no repository at {home.repository}, so no data can be released; name the "

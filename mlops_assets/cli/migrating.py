@@ -8,10 +8,9 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mlops_assets.cli.output import stderr
-from mlops_assets.cli.status import existing_repository
 from mlops_assets.errors import VersionsError
 from mlops_assets.home import Home
-from mlops_assets.versions import open_repository
+from mlops_assets.versions import existing_repository, open_repository
 
 
 def migrate_to(url: str) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def migrate_to(url: str) -> dict[str, Any]:
 
     home = Home.find()
     with home.held(f"mlops migrate {url}"):
-        source = existing_repository(home)
+        source = existing_repository(home.repository, home.cache)
         if not isinstance(source, EmbeddedRepository):
             where = home.repository if source is None else source.url
             raise VersionsError(

@@ -19,7 +19,6 @@ from mlops_assets.cli.output import stderr
 from mlops_assets.cli.project import Project
 from mlops_assets.cli.recorded import Recorded, declaration_of, read_recorded
 from mlops_assets.cli.reproduction import COMMIT, PRESENT, Fact, Reproduction
-from mlops_assets.cli.status import existing_repository
 from mlops_assets.declaration import Declaration, place_of
 from mlops_assets.errors import MlopsError, RebuildError, RevisionError
 from mlops_assets.learning.environment import libraries, machine
@@ -28,6 +27,7 @@ from mlops_assets.learning.training import FittedModel, train
 from mlops_assets.registry.record import Code, checksum_of, checksums
 from mlops_assets.resources import RegistryResource
 from mlops_assets.revision import Revision, revision_of
+from mlops_assets.versions import existing_repository
 
 
 def rebuild_version(model: str, version: str, *, checkout: bool = True) -> Reproduction:
@@ -140,7 +140,10 @@ class Rebuild:
         mark = self.fingerprint(material)
         if mark.same is False and not differences:
             differences.append(
-                "what was recorded, or the declaration, is not what the ledger's fingerprint is of"
+                "what was recorded is not what the ledger's fingerprint is of"
+                if training.code.version
+                else "the ledger's fingerprint is of other code or another declaration than the "
+                "present, and which was not recorded"
             )
         apart = score_difference(kept, model, material, training.windows)
         surroundings = [*self.libraries(), *self.machine(), self.revision()]
@@ -181,7 +184,7 @@ class Rebuild:
 
     def material(self) -> Material:
         """Recover the training set from the repository."""
-        repository = existing_repository(self.project.home)
+        repository = existing_repository(self.project.home.repository, self.project.home.cache)
         if repository is None:
             raise RebuildError(
                 f"no repository at {self.project.home.repository}; name it in MLOPS_REPOSITORY"
@@ -219,11 +222,15 @@ class Rebuild:
         return None, fact, [f"{problem} of MLflow run {run_id}"]
 
     def fingerprint(self, material: Material) -> Fact:
-        """Compare the ledger's fingerprint with that of what this rebuild goes by."""
+        """Compare the ledger's fingerprint with that of what this rebuild goes by.
+
+        By the recorded version of the code, if there is one: the code's parts are compared each by
+        itself, and how their versions are put together may change.
+        """
         training = self.recorded.training
         now = fingerprint(
             training.training_set if material.same else material.checksum or "",
-            str(self.code.version if self.code else ""),
+            training.code.version or str(self.code.version if self.code else ""),
             training.parameters,
             rounds=training.rounds,
             seed=training.seed,

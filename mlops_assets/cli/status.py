@@ -5,7 +5,6 @@ Read from the home alone, without Dagster or MLflow, so it answers at once and a
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -17,7 +16,7 @@ from mlops_assets.errors import UnknownNameError
 from mlops_assets.home import Home
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
-from mlops_assets.versions import Repository, open_repository
+from mlops_assets.versions import Repository, existing_repository
 
 STYLES = {"stable": "green", "warning": "yellow", "drifted": "red", "insufficient": "dim"}
 SHOWN = 12
@@ -31,7 +30,7 @@ def known_models(home: Home) -> list[str]:
     if home.store.is_dir():
         for kind in ("batches", "verdicts", "controls"):
             found |= {row["model"] for row in Store(home.store).rows(kind)}
-    repository = existing_repository(home)
+    repository = existing_repository(home.repository, home.cache)
     if repository is not None:
         for name, head in repository.branches("landing-"):
             found.add(repository.commit(head).metadata.get("mlops.model", name.split("-")[1]))
@@ -40,14 +39,6 @@ def known_models(home: Home) -> list[str]:
             if len(stage) == 3 and stage[1] in KINDS:
                 found.add(stage[0])
     return sorted(found)
-
-
-def existing_repository(home: Home) -> Repository | None:
-    """Open the repository if there is one; looking makes none."""
-    url = home.repository
-    if "://" not in url and not Path(url).exists():
-        return None
-    return open_repository(url, home.cache)
 
 
 def read_status(model: str | None = None) -> dict[str, Any]:
@@ -61,7 +52,7 @@ def read_status(model: str | None = None) -> dict[str, Any]:
     models = known_models(home)
     if model is not None and model not in models:
         raise UnknownNameError.among("model with any state here", model, models)
-    repository = existing_repository(home)
+    repository = existing_repository(home.repository, home.cache)
     store, ledger = Store(home.store), Ledger(home.ledger)
     return {
         "home": str(home.root),

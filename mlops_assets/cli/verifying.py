@@ -17,7 +17,7 @@ from mlops_assets.cli.output import stderr, stdout
 from mlops_assets.cli.playing import open_instance
 from mlops_assets.cli.project import Project
 from mlops_assets.cli.references import References
-from mlops_assets.cli.status import existing_repository, known_models
+from mlops_assets.cli.status import known_models
 from mlops_assets.errors import (
     ObjectNotFoundError,
     RefNotFoundError,
@@ -26,7 +26,7 @@ from mlops_assets.errors import (
     UnknownNameError,
 )
 from mlops_assets.profiles.store import Store
-from mlops_assets.versions import Repository
+from mlops_assets.versions import Repository, existing_repository
 
 MAIN = "main"
 RESTORE = "bring it back from a copy of the repository"
@@ -82,7 +82,9 @@ def verify_chain(model: str | None = None) -> Verification:
         def tell(what: str) -> None:
             progress.update(task, description=what)
 
-        verifier = Verifier(project, existing_repository(project.home), tell)
+        verifier = Verifier(
+            project, existing_repository(project.home.repository, project.home.cache), tell
+        )
         verifier.verify(models)
     return Verification(
         home=str(project.home.root),

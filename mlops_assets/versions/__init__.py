@@ -25,6 +25,7 @@ __all__ = [
     "Repository",
     "Strategy",
     "Transaction",
+    "existing_repository",
     "open_repository",
 ]
 
@@ -53,3 +54,19 @@ def open_repository(url: str, cache: Path | None = None) -> Repository:
     from mlops_assets.versions.embedded.repository import EmbeddedRepository
 
     return EmbeddedRepository(Path(rest if found else url))
+
+
+def existing_repository(url: str, cache: Path | None = None) -> Repository | None:
+    """Open the repository at an address, or return None: looking makes none.
+
+    Raises:
+        InvalidNameError, VersionsError: as `open_repository`.
+    """
+    scheme, found, rest = url.partition("://")
+    if found and scheme == "lakefs":
+        from mlops_assets.versions.lakefs.repository import is_on_server
+
+        there = is_on_server(rest.rstrip("/"))
+    else:
+        there = Path(rest if found else url).exists()
+    return open_repository(url, cache) if there else None

@@ -17,6 +17,7 @@ import pytest
 
 from mlops_assets.cli.rebuilding import rebuild_version
 from mlops_assets.cli.reproduction import Reproduction
+from mlops_assets.declaration import Declaration
 from mlops_assets.errors import RebuildError, UnknownNameError
 from mlops_assets.registry.ledger import pinned_branch
 from mlops_assets.registry.tracking import RECORD
@@ -334,6 +335,20 @@ def test_a_run_without_a_record_is_rebuilt_as_far_as_it_is_known(promoted: Playe
         "machine",
         "project's git commit",
     )
+
+
+def test_another_way_to_put_versions_together_is_no_difference(
+    promoted: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a later version of this package that digests a declaration otherwise
+    monkeypatch.setattr(Declaration, "digest", lambda *_parts: "otherwise")
+    # then the record still fits the ledger, and a run without one can't be said to
+    assert rebuild_version(tiny.MODEL, "1").identical
+    with without_record(promoted):
+        found = rebuild_version(tiny.MODEL, "1")
+    assert fact(found, "model")[2] is True
+    assert len(found.differences) == 1
+    assert "and which was not recorded" in found.differences[0]
 
 
 def test_a_run_without_a_record_says_that_its_code_is_not_known(promoted: Played) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.errors import (
@@ -334,7 +334,17 @@ LENIENT = {
 }
 
 
+# taken back over both: a changed path and one that became a folder
+BOTH_IN_THE_WAY = [
+    ("revert", "main", 1),
+    ("commit", "main", {"a": b""}, False),
+    ("commit", "main", {"d": b""}, False),
+    ("revert", "main", 2),
+]
+
+
 @settings(max_examples=40, **LENIENT)
+@example(BOTH_IN_THE_WAY)
 @given(script=st.lists(operations, min_size=6, max_size=14))
 def test_it_does_what_the_model_does(
     repository: Repository, prefixes: Iterator[str], script: list[tuple]

@@ -17,8 +17,10 @@ from mlops_assets.versions.paths import is_commit_id, is_name
 
 KEY = ".mlops.key"  # of each attempt to commit: after a lost reply, the log is searched for it
 AT = ".mlops.at"  # when, to the microsecond; lakeFS keeps whole seconds
-MERGED = ".mlops.merged"  # what was merged where lakeFS' own merge would not do; see `joining`
-STEP = ".mlops.step"  # of the commits that such a merge is made of, which nobody is shown
+# What a commit merged, where its second parent is a step: empty for a transaction, which merged
+# nothing; another commit where lakeFS' own merge would not do, see `joining`.
+MERGED = ".mlops.merged"
+STEP = ".mlops.step"  # of the commits that were made aside on the way, which nobody is shown
 
 HIDDEN = "mlops-tx-"  # how the hidden branches of transactions begin
 
@@ -173,7 +175,9 @@ def shown(commit: Any) -> Commit:
         id=commit.id,
         message=commit.message,
         metadata={key: text for key, text in metadata.items() if not key.startswith(_OURS)},
-        parents=(commit.parents[0], merged) if merged else tuple(commit.parents),
+        parents=tuple(commit.parents)
+        if merged is None
+        else tuple(filter(None, (commit.parents[0], merged))),
         created_at=datetime.fromisoformat(at)
         if at
         else datetime.fromtimestamp(commit.creation_date, UTC),

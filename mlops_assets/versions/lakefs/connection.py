@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from mlops_assets.errors import MlopsError, RepositoryBusyError, RepositoryUnreachableError
-from mlops_assets.versions.lakefs.failures import Kind, kind_of, translated
+from mlops_assets.versions.lakefs.failures import Kind, asked_pause, kind_of, translated
 from mlops_assets.versions.lakefs.settings import Settings
 
 PAGE = 1000  # the most that the server lists at once
@@ -117,7 +117,8 @@ class Connection:
                     raise translated(error, doing, self.settings.endpoint) from error
                 _log.info("%s: %s, asked again", doing, type(error).__name__)
                 # apart from each other, so that those who failed together don't come together
-                time.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # noqa: S311  # no secret
+                apart = pause * random.uniform(0.5, 1.0)  # noqa: S311  # no secret
+                time.sleep(min(left, asked_pause(error) + apart))
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     def pages(

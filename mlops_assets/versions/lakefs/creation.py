@@ -26,7 +26,7 @@ def find_or_create(connection: Connection, name: str) -> None:
             f"no lakeFS repository can be called {name!r}: use 3 to 63 small letters, digits and "
             "`-`, not beginning with `-`, as in lakefs://flights"
         )
-    if _is_there(connection, name):
+    if is_there(connection, name):
         return
     from lakefs_sdk.models.repository_creation import RepositoryCreation
 
@@ -38,18 +38,19 @@ def find_or_create(connection: Connection, name: str) -> None:
                 RepositoryCreation(name=name, storage_namespace=namespace, default_branch="main"),
                 _request_timeout=connection.limits,
             ),
-            lambda: _is_there(connection, name) or None,
+            lambda: is_there(connection, name) or None,
         )
     except VersionsError:
         # another process may be making it in this moment, and have got only as far as the store
         for _ in range(_LOOKS):
-            if _is_there(connection, name):
+            if is_there(connection, name):
                 return
             time.sleep(_PAUSE)
         raise
 
 
-def _is_there(connection: Connection, name: str) -> bool:
+def is_there(connection: Connection, name: str) -> bool:
+    """Say whether the server has such a repository."""
     try:
         connection.ask(
             f"looking for the repository `{name}`", connection.repositories.get_repository, name

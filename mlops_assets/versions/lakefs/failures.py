@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
 
@@ -47,6 +49,18 @@ def kind_of(error: Exception) -> Kind:
     if isinstance(error, HTTPError | OSError):
         return Kind.UNKNOWN
     return Kind.REFUSED
+
+
+def asked_pause(error: Exception) -> float:
+    """Return for how many seconds the server asked to be left alone (RFC 9110, 10.2.3); else 0."""
+    said = str((getattr(error, "headers", None) or {}).get("Retry-After", "")).strip()
+    if said.isdecimal():
+        return float(said)
+    try:
+        until = parsedate_to_datetime(said)
+    except ValueError:
+        return 0.0
+    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def translated(error: Exception, doing: str, endpoint: str) -> VersionsError:

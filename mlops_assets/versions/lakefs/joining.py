@@ -44,7 +44,6 @@ def joined(
         ours,
         "a step of a merge",
         {KEY: uuid.uuid4().hex, STEP: "1"},
-        squash=False,
         strategy="dest-wins",  # so that it goes through: what is wanted is put right below
         allow_empty=True,
     )

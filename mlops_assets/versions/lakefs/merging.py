@@ -56,7 +56,6 @@ def merge(
                     head,
                     message,
                     details,
-                    squash=False,
                     strategy=strategy,
                 )
             with repository.workspace(head) as aside:
@@ -68,7 +67,6 @@ def merge(
                     head,
                     message,
                     {**details, MERGED: theirs},
-                    squash=False,
                     strategy=None,
                 )
         except ConflictError:

@@ -183,7 +183,6 @@ class _Move:
                 before,
                 commit.message,
                 details,
-                squash=False,
                 strategy=None,
                 allow_empty=True,
             )
@@ -215,7 +214,6 @@ class _Move:
                     before,
                     commit.message,
                     details,
-                    squash=False,
                     strategy=strategy,
                     allow_empty=True,
                 )

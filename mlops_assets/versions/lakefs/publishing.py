@@ -16,7 +16,7 @@ from mlops_assets.errors import (
     RepositoryBusyError,
 )
 from mlops_assets.versions.contract import Commit
-from mlops_assets.versions.lakefs.commits import AT, KEY
+from mlops_assets.versions.lakefs.commits import AT, KEY, MERGED, STEP
 from mlops_assets.versions.lakefs.workspace import Workspace
 from mlops_assets.versions.merging import clashes, conflict
 
@@ -98,7 +98,7 @@ def publish(
                 _stage(workspace, plan, prepared)
             else:
                 _trim(workspace, edits, plan)
-            prepared = workspace.commit(message)
+            prepared = workspace.commit(message, {STEP: "1"})
             after = repository.commit(head).created_at
             try:
                 made = merge_once(
@@ -107,8 +107,7 @@ def publish(
                     branch,
                     head,
                     message,
-                    stamped(metadata, key, after),
-                    squash=True,
+                    {**stamped(metadata, key, after), MERGED: ""},
                     strategy=None,
                 )
             except ConflictError:
@@ -131,15 +130,14 @@ def _plan(
         for path, edit in edits.items()
         if now.get(path) not in (edit.checksum, before.get(path))
     ]
-    if conflicts:
-        raise conflict(conflicts, f"on `{branch}` meanwhile")
     plan = {path: edit for path, edit in edits.items() if now.get(path) != edit.checksum}
     found = _clashes(repository, plan, head, now)
     if found:
         own = _clashes(repository, edits, base, before)
         if own:
             raise InvalidNameError(f"`{own[0]}` would be an object and a folder of objects at once")
-        raise conflict(found, f"on `{branch}` meanwhile")
+    if conflicts or found:
+        raise conflict([*conflicts, *found], f"on `{branch}` meanwhile")
     return plan
 
 
@@ -155,7 +153,7 @@ def _clashes(
     set_there = {path for path, content in contents.items() if content}
     among = [above for path in added for above in ancestors(path) if above in set_there]
     around = repository.data.around(commit, added)
-    return sorted({*among, *(min(pair) for pair in clashes(contents, around))})
+    return sorted({*among, *(path for path, _ in clashes(contents, around))})
 
 
 def ancestors(path: str) -> list[str]:
@@ -198,11 +196,14 @@ def merge_once(
     message: str,
     details: Mapping[str, str],
     *,
-    squash: bool,
     strategy: str | None,
     allow_empty: bool = False,
 ) -> str:
     """Let the server merge a commit into a branch, never twice; return the commit id.
+
+    A try that we gave up on may still be at work while the next one is. The server lets only one of
+    them through: merged once, the source is in the branch's history, and there is nothing to merge.
+    (A squash merge leaves no such trace, and would be done twice.)
 
     Raises:
         ConflictError: both sides changed a path.
@@ -212,14 +213,13 @@ def merge_once(
     from lakefs_sdk.models.merge import Merge
 
     connection = repository.connection
-    doing = f"committing to `{branch}`" if squash else f"merging into `{branch}`"
+    doing = f"committing to `{branch}`" if MERGED in details else f"merging into `{branch}`"
 
     def once() -> str:
         asked = Merge(
             message=message,
             metadata=dict(details),
             strategy=strategy,
-            squash_merge=squash,
             allow_empty=allow_empty,
         )
         return str(

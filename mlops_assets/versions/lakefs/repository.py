@@ -36,7 +36,7 @@ from mlops_assets.versions.contract import (
 )
 from mlops_assets.versions.lakefs.commits import Commits
 from mlops_assets.versions.lakefs.connection import Connection
-from mlops_assets.versions.lakefs.creation import find_or_create
+from mlops_assets.versions.lakefs.creation import find_or_create, is_there
 from mlops_assets.versions.lakefs.locating import Locating
 from mlops_assets.versions.lakefs.merging import merge
 from mlops_assets.versions.lakefs.migrated import Migrated
@@ -66,6 +66,15 @@ def open_lakefs(name: str, cache: Path | None = None) -> LakefsRepository:
         VersionsError: the server is not named, or can't be used.
     """
     return _opened(name, Settings.find(), cache)
+
+
+def is_on_server(name: str) -> bool:
+    """Say whether the server that the environment names has such a repository.
+
+    Raises:
+        VersionsError: the server is not named, or can't be used.
+    """
+    return is_there(Connection(Settings.find()), name)
 
 
 @lru_cache(maxsize=_HANDLES)

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 Kind = Literal[
-    "status", "hang before", "hang after", "drop before", "drop after", "cut", "meanwhile"
+    "status", "hang before", "hang after", "drop before", "drop after", "cut", "late", "meanwhile"
 ]
 
 # of one connection, not of the message
@@ -30,7 +30,8 @@ class Fault:
 
     `status` answers in the server's place, without asking it; `hang` never answers and `drop`
     closes, each `before` the server was asked or `after` it has answered; `cut` sends half the
-    reply; `meanwhile` lets something else happen first, and is no fault at all.
+    reply; `late` closes at once, and asks the server after a while all the same; `meanwhile` lets
+    something else happen first, and is no fault at all.
 
     Attributes:
         kind: what happens.
@@ -43,6 +44,7 @@ class Fault:
         body: see there.
         headers: of the reply, for the kind `status`.
         what: happens first, for the kind `meanwhile`.
+        seconds: until the server is asked, for the kind `late`.
     """
 
     kind: Kind
@@ -55,6 +57,7 @@ class Fault:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     what: Callable[[], object] = lambda: None
+    seconds: float = 0.0
     matches: int = 0
     happened: int = 0
 
@@ -91,6 +94,7 @@ class FaultyProxy:
         self._lock = threading.Lock()
         self.closed = threading.Event()
         self._refusing_until = 0.0
+        self._late: list[threading.Timer] = []
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
         self._server = self._listen(0)
@@ -102,6 +106,7 @@ class FaultyProxy:
     def __exit__(self, *_: object) -> None:
         self.closed.set()
         self._stop()
+        self.settle()
 
     def refuse(self, seconds: float) -> None:
         """Close the port now, as a server that went away, and open it again after a while."""
@@ -122,6 +127,17 @@ class FaultyProxy:
             for seen in self.seen
             if (not method or seen.method == method) and re.search(path, seen.path)
         ]
+
+    def forward_later(self, seconds: float, *request: Any) -> None:
+        """Ask the server after a while, whoever still wants to know."""
+        timer = threading.Timer(seconds, self.forward, request)
+        self._late.append(timer)
+        timer.start()
+
+    def settle(self) -> None:
+        """Wait until the server has been asked all that was held back."""
+        for timer in self._late:
+            timer.join()
 
     def _listen(self, port: int) -> ThreadingHTTPServer:
         server = _Server(("127.0.0.1", port), self)
@@ -194,9 +210,13 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and kind == "status":
             self._answer(*_made_up(fault))
             return
+        if fault is not None and kind == "late":
+            self.server.proxy.forward_later(
+                fault.seconds, self.command, self.path, self.headers, body
+            )
         if fault is not None and kind == "meanwhile":
             fault.what()
-        if not kind.endswith("before"):
+        if kind != "late" and not kind.endswith("before"):
             reply = self.server.proxy.forward(self.command, self.path, self.headers, body)
             if kind in {"", "meanwhile", "cut"}:
                 self._answer(*reply, half=kind == "cut")

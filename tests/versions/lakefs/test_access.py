@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import logging
 import pickle
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from mlops_assets.errors import (
     RepositoryUnreachableError,
     VersionsError,
 )
-from mlops_assets.versions import Repository, open_repository
+from mlops_assets.versions import Repository, existing_repository, open_repository
 from tests.versions.lakefs.faulty_proxy import Fault, FaultyProxy
 from tests.versions.lakefs.operations import put
 from tests.versions.lakefs.servers import ENDPOINT, KEY, SECRET, VARIABLES, Server
@@ -169,3 +172,31 @@ def test_a_repository_is_made_once_however_many_open_it(
         opened = list(pool.map(open_repository, [f"lakefs://{name}"] * 4))
 
     assert len({repository.resolve("main") for repository in opened}) == 1
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_a_server_that_asks_for_a_pause_is_left_alone_so_long(
+    behind: Repository, proxy: FaultyProxy, form: str
+) -> None:
+    wanted = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    headers = {"Retry-After": "1" if form == "seconds" else wanted}
+    proxy.faults = [Fault("status", nth=1, status=429, headers=headers)]
+    begun = time.monotonic()
+
+    assert behind.resolve("main")
+
+    # a date has whole seconds, and its second may be nearly over
+    assert time.monotonic() - begun >= (1.0 if form == "seconds" else 0.9)
+    assert proxy.faults[0].happened == 1
+
+
+def test_looking_makes_no_repository(
+    server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in server.environment.items():
+        monkeypatch.setenv(variable, value)
+
+    assert existing_repository("lakefs://nobody-made-this") is None
+    assert existing_repository("lakefs://nobody-made-this") is None
+    assert existing_repository(str(home / "nowhere")) is None
+    assert not (home / "nowhere").exists()

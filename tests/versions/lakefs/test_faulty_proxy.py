@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import urllib3
+from lakefs_sdk import TagCreation
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
 
+from mlops_assets.versions import Repository
 from tests.versions.lakefs.faulty_proxy import Fault, FaultyProxy
-from tests.versions.lakefs.servers import Server
+from tests.versions.lakefs.servers import ENDPOINT, Server
 
 
 @pytest.fixture
@@ -66,6 +68,21 @@ def test_something_else_may_happen_meanwhile(proxy: FaultyProxy) -> None:
 
     assert get(proxy).data == b"alive!"
     assert happened == ["it"]
+
+
+def test_a_late_request_still_comes_through(
+    proxy: FaultyProxy, open_on: Callable[[Server], Repository], stand_in: Server
+) -> None:
+    name = open_on(stand_in).url.rpartition("/")[2]
+    server = Server({**stand_in.environment, ENDPOINT: proxy.url})
+    proxy.faults = [Fault("late", "POST", seconds=0.2)]
+
+    with pytest.raises(HTTPError):
+        server.sdk.tags_api.create_tag(name, TagCreation(id="t", ref="main"))
+
+    assert stand_in.sdk.tags_api.list_tags(name).results == []
+    proxy.settle()
+    assert [tag.id for tag in stand_in.sdk.tags_api.list_tags(name).results] == ["t"]
 
 
 def test_a_server_that_went_away_comes_back(proxy: FaultyProxy) -> None:
