@@ -246,9 +246,13 @@ def train_once(
 
 
 def load_model(tracking: Tracking, run_id: str) -> FittedModel:
-    """Load the model that an MLflow run logged."""
+    """Load the model that an MLflow run logged.
+
+    Raises:
+        RegistryError: there is none, or it is not what was logged.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        return FittedModel.load(tracking.download(run_id, "model", Path(folder)))
+        return FittedModel.load(tracking.model(run_id, Path(folder)))
 
 
 def known_facts(context: Any, asset: dg.AssetKey, what: str) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def bring(
     pieces: Iterable[Piece],
     metadata: Mapping[str, str],
     *,
-    rehearse: bool = False,
+    dry_run: bool = False,
 ) -> Iterator[Outcome]:
     """Land each piece, checked; yield what became of it. A rehearsal checks, and lands nothing.
 
@@ -139,7 +139,7 @@ def bring(
             continue
         report = audit(declaration, kind, window, read(piece.file, dy.Schema))
         landing = known.get(version)
-        if not rehearse:
+        if not dry_run:
             landing = land(
                 repository,
                 declaration,
@@ -155,7 +155,7 @@ def bring(
         before = known.get(version)
         same = before is not None and before.refused != report.passed
         # main may have come to hold exactly this since
-        idle = same or (landing is None and not rehearse)
+        idle = same or (landing is None and not dry_run)
         yield Outcome(
             "refused" if not report.passed else "unchanged" if idle else "imported",
             piece.names,

@@ -97,7 +97,7 @@ def import_(
         raise typer.BadParameter("goes with --rev only", param_hint="--path")
     with interruptible():
         summary = import_history(
-            model, source, revision=rev, paths=path or (), labels=labels, rehearse=dry_run
+            model, source, revision=rev, paths=path or (), labels=labels, dry_run=dry_run
         )
     if as_json:
         print_json(summary.as_json())
@@ -198,14 +198,14 @@ def gc(
             max=36_500,
         ),
     ] = None,
-    rehearse: Annotated[bool, typer.Option("--rehearse", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove the data that nothing reaches any more, safely beside whatever runs."""
     from mlops_assets.cli.keeping import collect_garbage, said_of
 
     with interruptible():
-        collection = collect_garbage(grace, keep_days, rehearse=rehearse)
+        collection = collect_garbage(grace, keep_days, dry_run=dry_run)
     if as_json:
         print_json(collection)
     else:

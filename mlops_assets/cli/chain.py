@@ -14,7 +14,8 @@ from mlops_assets.profiles.store import Store
 from mlops_assets.registry.connection import FINGERPRINT
 from mlops_assets.registry.ledger import Entry, Ledger, pinned_branch
 from mlops_assets.registry.models import Registry
-from mlops_assets.registry.tracking import TrackedRun, Tracking
+from mlops_assets.registry.run import TrackedRun
+from mlops_assets.registry.tracking import Tracking
 from mlops_assets.resources import RegistryResource
 
 TRAINING_SET = "mlops.training_set"  # the tag of a run with the checksum of what it learnt from

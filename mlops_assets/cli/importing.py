@@ -35,7 +35,7 @@ class Summary:
     model: str
     source: str
     commit: str | None  # of git, if it was a DVC project
-    rehearsal: bool
+    dry_run: bool
     outcomes: tuple[Outcome, ...]
     others: int  # files of other kinds, which were left alone
     daemon: str | None
@@ -52,7 +52,7 @@ class Summary:
             "model": self.model,
             "source": self.source,
             "commit": self.commit,
-            "dry_run": self.rehearsal,
+            "dry_run": self.dry_run,
             **{result: counts[result] for result in RESULTS},
             "others": self.others,
             "windows": [
@@ -101,7 +101,7 @@ class Summary:
 
     def _next(self) -> str:
         imported = any(one.result == "imported" for one in self.outcomes)
-        if self.rehearsal:
+        if self.dry_run:
             return "Nothing was changed; without --dry-run it is imported."
         if not imported:
             return "Nothing was imported."
@@ -120,7 +120,7 @@ def import_history(
     revision: str | None = None,
     paths: Sequence[str] = (),
     labels: bool | None = None,
-    rehearse: bool = False,
+    dry_run: bool = False,
 ) -> Summary:
     """Land whatever files a folder holds, or DVC tracked at a revision, as windows.
 
@@ -162,10 +162,10 @@ def import_history(
             made = plan(declaration, tracked, staging, kind=kind, tell=tell)
         repository = open_repository(home.repository, home.cache)
         store = Store(home.store)
-        stuck = set() if rehearse else failing(store, model)
+        stuck = set() if dry_run else failing(store, model)
         progress.update(task, completed=0, total=len(made.pieces))
         outcomes = list(made.refused)
-        for outcome in bring(repository, declaration, made.pieces, metadata, rehearse=rehearse):
+        for outcome in bring(repository, declaration, made.pieces, metadata, dry_run=dry_run):
             outcomes.append(outcome)
             tell(f"{outcome.kind} of {outcome.window} {outcome.result}")
             if not stderr.is_terminal and len(outcomes) % 50 == 0:
@@ -178,7 +178,7 @@ def import_history(
                 write_control(store, model, "retry", str(outcome.window))
                 stuck.discard(outcome.window)
     return Summary(
-        model, str(source), commit, rehearse, tuple(outcomes), others, project.home.holder()
+        model, str(source), commit, dry_run, tuple(outcomes), others, project.home.holder()
     )
 
 

@@ -17,13 +17,13 @@ from mlops_assets.registry.ledger import Draft, Entry, Ledger, pinned_branch
 from mlops_assets.versions import Collected, Repository, existing_repository
 
 
-def collect_garbage(grace: float, keep_days: int | None, *, rehearse: bool) -> dict[str, Any]:
+def collect_garbage(grace: float, keep_days: int | None, *, dry_run: bool) -> dict[str, Any]:
     """Remove the data that nothing reaches, or only say what would go; return the documented form.
 
     Args:
         grace: hours; what was written or touched since then stays.
         keep_days: also let go of what was replaced longer ago than so many days.
-        rehearse: remove nothing.
+        dry_run: remove nothing.
 
     Raises:
         RepositoryBusyError: the repository could not be had in time.
@@ -38,11 +38,11 @@ def collect_garbage(grace: float, keep_days: int | None, *, rehearse: bool) -> d
         collected = repository.collect(
             grace=timedelta(hours=grace),
             history=None if keep_days is None else timedelta(days=keep_days),
-            rehearse=rehearse,
+            dry_run=dry_run,
         )
     return {
         "repository": home.repository if repository is None else repository.url,
-        "rehearsed": rehearse,
+        "dry_run": dry_run,
         "objects": collected.objects,
         "bytes": collected.size,
         "branches": list(collected.branches),
@@ -51,7 +51,7 @@ def collect_garbage(grace: float, keep_days: int | None, *, rehearse: bool) -> d
 
 def said_of(collection: dict[str, Any]) -> str:
     """Return a sentence about a collection for a person."""
-    went = "would go" if collection["rehearsed"] else "went"
+    went = "would go" if collection["dry_run"] else "went"
     objects, branches = collection["objects"], len(collection["branches"])
     left = f", and {branches} branches that killed processes left" if branches else ""
     return f"{collection['repository']}: {objects:,} objects, {decimal(collection['bytes'])} {went}{left}."

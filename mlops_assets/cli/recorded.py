@@ -16,7 +16,8 @@ from mlops_assets.registry.record import Code, TrainingRecord
 
 if TYPE_CHECKING:
     from mlops_assets.registry.models import Registry
-    from mlops_assets.registry.tracking import TrackedRun, Tracking
+    from mlops_assets.registry.run import TrackedRun
+    from mlops_assets.registry.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def read_training(
     tracking: Tracking, run: TrackedRun, folder: Path
 ) -> tuple[TrainingRecord | None, list[str]]:
     """Return the record of a run's training, if it can be read, and what is wrong with it."""
-    from mlops_assets.registry.tracking import RECORD
+    from mlops_assets.registry.run import RECORD
 
     try:
         found = tracking.record(run.id, folder)

@@ -15,7 +15,7 @@ from mlops_assets.assets.commits import facts
 from mlops_assets.profiles.records import KINDS
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
-from mlops_assets.registry.tracking import TrackedRun
+from mlops_assets.registry.run import TrackedRun
 
 DATA_COMMIT = "mlops.data_commit"  # the tag of a run and of a registered version
 _SHOWN = 3  # of those that name the same thing

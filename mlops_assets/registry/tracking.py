@@ -2,124 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import shutil
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from mlops_assets.errors import RegistryError
 from mlops_assets.registry.connection import FINGERPRINT, asking, quoted
 from mlops_assets.registry.owner import HOST, owner_tags
-from mlops_assets.registry.packaging import MODEL_PATH, package
+from mlops_assets.registry.packaging import MODEL_PATH
 from mlops_assets.registry.record import RECORD_FILE, TrainingRecord, checksum_of, checksums
+from mlops_assets.registry.run import RECORD, TrackedRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 STAGE = "mlops.stage"
-RECORD = "mlops.record"  # the tag with the checksum of the training's record
-_BATCH = 100  # the most params or tags that MLflow takes at once
-
-
-@dataclass(frozen=True, slots=True)
-class TrackedRun:
-    """One MLflow run, and the ways to write to it; writing the same twice changes nothing."""
-
-    client: MlflowClient
-    id: str
-    status: str
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-
-    @property
-    def finished(self) -> bool:
-        """Whether the work was done before: then nothing need be logged again."""
-        return self.status == "FINISHED"
-
-    def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log parameters; MLflow keeps them as text of at most 6,000 characters.
-
-        Raises:
-            RegistryError: one has another value already, or MLflow refused.
-        """
-        from mlflow.entities import Param
-
-        with asking(f"log parameters to run {self.id}"):
-            for some in _batches([Param(name, str(value)) for name, value in params.items()]):
-                self.client.log_batch(self.id, params=some, synchronous=True)
-
-    def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
-        """Log figures; those that are None or not finite are left out.
-
-        Raises:
-            RegistryError: MLflow refused.
-        """
-        from mlflow.entities import Metric
-
-        now = time.time_ns() // 1_000_000
-        figures = [
-            Metric(name, float(value), now, step)
-            for name, value in metrics.items()
-            if value is not None and math.isfinite(value)
-        ]
-        with asking(f"log metrics to run {self.id}"):
-            for some in _batches(figures):
-                self.client.log_batch(self.id, metrics=some, synchronous=True)
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags; those of the same name are replaced.
-
-        Raises:
-            RegistryError: MLflow refused.
-        """
-        from mlflow.entities import RunTag
-
-        with asking(f"tag run {self.id}"):
-            for some in _batches([RunTag(name, str(value)) for name, value in tags.items()]):
-                self.client.log_batch(self.id, tags=some, synchronous=True)
-
-    def log_folder(self, folder: Path, artifact_path: str | None = None) -> None:
-        """Copy a folder's content to the run's artifacts.
-
-        Raises:
-            RegistryError: the folder can't be read, or the artifacts not written.
-        """
-        with asking(f"store {folder.name} with run {self.id}"):
-            self.client.log_artifacts(self.id, str(folder), artifact_path)
-
-    def log_model(self, folder: Path) -> dict[str, str]:
-        """Store what `FittedModel.save` wrote as the run's model; `packaging` adds files to it.
-
-        Returns:
-            The sha256 of each file that was stored.
-
-        Raises:
-            RegistryError: the folder holds no saved model, or the artifacts can't be written.
-        """
-        package(folder, self.id)
-        self.log_folder(folder, MODEL_PATH)
-        return checksums(folder)
-
-    def log_record(self, record: TrainingRecord) -> None:
-        """Store what a rebuild needs; its checksum stands apart from it, in a tag.
-
-        Raises:
-            RegistryError: MLflow refused, or the artifacts can't be written.
-        """
-        text = record.to_json()
-        with asking(f"store {RECORD_FILE} with run {self.id}"):
-            self.client.log_text(self.id, text, RECORD_FILE)
-        self.set_tags({RECORD: checksum_of(text.encode())})
 
 
 class Tracking:
@@ -288,6 +192,31 @@ class Tracking:
         text = self.download(run_id, RECORD_FILE, destination).read_bytes()
         return TrainingRecord.from_json(text), checksum_of(text)
 
+    def model(self, run_id: str, destination: Path) -> Path:
+        """Return a local folder with a run's model, to be read only; its files are as recorded.
+
+        What is not as it was written must not be loaded: LightGBM's parser can take the whole
+        process with it.
+
+        Raises:
+            RegistryError: there is no such run or model, it can't be fetched, or its files are
+                other than those that the training recorded.
+        """
+        folder = self.download(run_id, MODEL_PATH, destination)
+        found = self.record(run_id, destination)
+        if found is not None and found[0].files:
+            there = checksums(folder)
+            altered = [
+                name for name, checksum in found[0].files.items() if there.get(name) != checksum
+            ]
+            if altered:
+                raise RegistryError(
+                    f"the model of run {run_id} was changed since it was trained: "
+                    f"{', '.join(altered)} in {folder}; bring it back from a copy, or let go of it "
+                    "and retrain"
+                )
+        return folder
+
     def download(self, run_id: str, artifact_path: str, destination: Path) -> Path:
         """Return a local path of a run's artifact, a file or a folder, to be read only.
 
@@ -344,8 +273,3 @@ def _move(fetched: Path, target: Path) -> None:
     except OSError:
         if not target.exists():  # else the other copy of this step was faster
             raise
-
-
-def _batches(items: list[Any]) -> Iterator[list[Any]]:
-    for start in range(0, len(items), _BATCH):
-        yield items[start : start + _BATCH]

@@ -308,7 +308,7 @@ class Repository(ABC):
 
     @abstractmethod
     def collect(
-        self, *, grace: timedelta, history: timedelta | None = None, rehearse: bool = False
+        self, *, grace: timedelta, history: timedelta | None = None, dry_run: bool = False
     ) -> Collected:
         """Remove what nothing can reach any more, safely beside writers.
 
@@ -319,7 +319,7 @@ class Repository(ABC):
             grace: what was written or touched less than this ago stays.
             history: also let go of the data (never the commits) that was replaced longer ago than
                 this; None keeps all that any branch or tag can reach.
-            rehearse: remove nothing, only say what would go.
+            dry_run: remove nothing, only say what would go.
 
         Raises:
             RepositoryBusyError: the repository could not be had in time.

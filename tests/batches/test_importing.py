@@ -33,16 +33,16 @@ class Yard:
         frame.write_csv(file) if file.suffix == ".csv" else frame.write_parquet(file)
         return file
 
-    def bring(self, *, kind: Kind | None = None, rehearse: bool = False) -> list[Outcome]:
-        return self.bring_sources(in_folder(self.folder)[0], kind=kind, rehearse=rehearse)
+    def bring(self, *, kind: Kind | None = None, dry_run: bool = False) -> list[Outcome]:
+        return self.bring_sources(in_folder(self.folder)[0], kind=kind, dry_run=dry_run)
 
     def bring_sources(
-        self, sources: object, *, kind: Kind | None = None, rehearse: bool = False
+        self, sources: object, *, kind: Kind | None = None, dry_run: bool = False
     ) -> list[Outcome]:
         self.times += 1
         staging = self.place / f"staging-{self.times}"
         made = plan(self.declaration, sources, staging, kind=kind, tell=lambda _: None)  # type: ignore[arg-type]
-        brought = bring(self.repository, self.declaration, made.pieces, {}, rehearse=rehearse)
+        brought = bring(self.repository, self.declaration, made.pieces, {}, dry_run=dry_run)
         return [*made.refused, *brought]
 
     def landed(self, kind: Kind, window: str) -> pl.DataFrame:
@@ -218,7 +218,7 @@ def test_a_rehearsal_says_the_same_and_changes_nothing(yard: Yard) -> None:
     yard.save(tiny.batch(0)[0], f"{tiny.window(0)}.parquet")
     yard.save(tiny.batch(1)[0].drop("other"), f"{tiny.window(1)}.parquet")
     before = yard.state
-    rehearsed = yard.bring(rehearse=True)
+    rehearsed = yard.bring(dry_run=True)
     assert yard.state == before
     assert told(rehearsed) == told(yard.bring())
     assert set(told(rehearsed).values()) == {"imported", "refused"}
@@ -242,7 +242,7 @@ def test_a_file_refused_once_is_taken_when_the_rules_have_changed(yard: Yard) ->
     assert told(yard.bring()) == {("batches", tiny.window(0)): "refused"}
     rules = yard.declaration.batches.model_copy(update={"min_rows": 10})
     yard.declaration = yard.declaration.model_copy(update={"batches": rules})
-    assert told(yard.bring(rehearse=True)) == {("batches", tiny.window(0)): "imported"}
+    assert told(yard.bring(dry_run=True)) == {("batches", tiny.window(0)): "imported"}
     assert told(yard.bring()) == {("batches", tiny.window(0)): "imported"}
     assert not landings(yard.repository, "tiny")[0].refused
 

@@ -23,7 +23,7 @@ EVERYTHING = {"grace": 0, "keep_days": 0}
 def test_nothing_that_is_recorded_goes(promoted: Played) -> None:
     # given a home that was never collected, when what is not pinned is collected at once
     before = {path: promoted.repository.read("main", path) for path in paths(promoted)}
-    collect_garbage(**EVERYTHING, rehearse=False)
+    collect_garbage(**EVERYTHING, dry_run=False)
     # then every window of main is as it was, and the chain is whole
     assert {path: promoted.repository.read("main", path) for path in paths(promoted)} == before
     assert verify_chain().problems == ()
@@ -58,8 +58,8 @@ def test_what_is_not_there_cant_be_retired(
 
 def test_the_commands_as_a_person_types_them(promoted: Played) -> None:
     root = promoted.project.root
-    collected = json.loads(tiny.mlops(root, "gc", "--rehearse", "--json").stdout)
-    assert collected["rehearsed"] is True
+    collected = json.loads(tiny.mlops(root, "gc", "--dry-run", "--json").stdout)
+    assert collected["dry_run"] is True
     assert collected["objects"] == collected["bytes"] == 0
     refused = tiny.mlops(root, "retire", "tiny", "1", check=False)
     assert refused.returncode == 1
@@ -83,7 +83,7 @@ def test_a_retired_version_is_released_and_all_else_stays(replaced: Played) -> N
     # given a first champion that drift replaced, when all that can be collected is
     learnt = repository.read("pinned-tiny-v1", TRAINING_SET)
     assert learnt != repository.read("main", TRAINING_SET)
-    collect_garbage(**EVERYTHING, rehearse=False)
+    collect_garbage(**EVERYTHING, dry_run=False)
     # then its data is kept by its branch
     assert repository.read(first.data_commit, TRAINING_SET) == learnt
     # when it is retired
@@ -105,10 +105,10 @@ def test_a_retired_version_is_released_and_all_else_stays(replaced: Played) -> N
     assert retire_version("tiny", "v1", "")["outcome"] == "unchanged"
     assert read_log("tiny")[-1] == log
     # and its data goes with the next collection, which only a rehearsal doesn't do
-    rehearsed = collect_garbage(**EVERYTHING, rehearse=True)
+    rehearsed = collect_garbage(**EVERYTHING, dry_run=True)
     assert repository.read(first.data_commit, TRAINING_SET) == learnt
-    collected = collect_garbage(**EVERYTHING, rehearse=False)
-    assert collected == {**rehearsed, "rehearsed": False}
+    collected = collect_garbage(**EVERYTHING, dry_run=False)
+    assert collected == {**rehearsed, "dry_run": False}
     assert collected["bytes"] >= len(learnt)
     with pytest.raises(RepositoryCorruptError, match="was collected by `mlops gc` on 20"):
         repository.read(first.data_commit, TRAINING_SET)
@@ -133,7 +133,7 @@ def test_a_retirement_that_was_killed_half_way_is_finished(replaced: Played) -> 
 def test_a_home_without_a_repository_has_nothing_to_collect(
     played: Played, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    collection = collect_garbage(24, None, rehearse=False)
+    collection = collect_garbage(24, None, dry_run=False)
     assert collection["objects"] == 0
     assert "0 objects, 0 bytes went." in said_of(collection)
     assert not (played.project.home.root / "repository").exists()

@@ -20,7 +20,7 @@ from mlops_assets.cli.reproduction import Reproduction
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import RebuildError, UnknownNameError
 from mlops_assets.registry.ledger import pinned_branch
-from mlops_assets.registry.tracking import RECORD
+from mlops_assets.registry.run import RECORD
 from mlops_assets.resources import RegistryResource
 from tests import tiny
 from tests.conftest import Played, open_project

@@ -7,7 +7,8 @@ import pytest
 
 from mlops_assets.errors import RegistryError
 from mlops_assets.registry.record import RECORD_FILE, Code, TrainingRecord, checksums
-from mlops_assets.registry.tracking import RECORD, Tracking
+from mlops_assets.registry.run import RECORD
+from mlops_assets.registry.tracking import Tracking
 from mlops_assets.revision import Revision
 
 
@@ -101,3 +102,22 @@ def test_what_is_logged_as_a_model_is_known_by_its_checksums(
         files = run.log_model(folder)
     assert {"model.txt", "encoding.json", "MLmodel"} <= set(files)
     assert checksums(tracking.download(run.id, "model", tmp_path)) == files
+
+
+def test_a_model_whose_files_were_changed_is_not_handed_out(
+    tracking: Tracking, record: TrainingRecord, saved: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in saved.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    with tracking.run("f1", "refit", "with") as run:
+        files = run.log_model(folder)
+        run.log_record(record.model_copy(update={"files": files}))
+
+    kept = tracking.model(run.id, tmp_path)
+    assert (kept / "model.txt").read_bytes() == (saved / "model.txt").read_bytes()
+
+    (kept / "model.txt").write_bytes((saved / "model.txt").read_bytes()[:-100])
+    with pytest.raises(RegistryError, match=r"changed since it was trained: model\.txt"):
+        tracking.model(run.id, tmp_path)

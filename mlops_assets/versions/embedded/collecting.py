@@ -93,7 +93,7 @@ class Collector:
     refs: Refs
     history: History
 
-    def collect(self, grace: timedelta, history: timedelta | None, *, rehearse: bool) -> Collected:
+    def collect(self, grace: timedelta, history: timedelta | None, *, dry_run: bool) -> Collected:
         """Remove what nothing reaches; see the contract.
 
         Raises:
@@ -109,7 +109,7 @@ class Collector:
             for pointer, written_at in self._standing()
             if pointer.checksum not in marks.checksums and written_at < before
         ]
-        if rehearse:
+        if dry_run:
             return Collected(len(doomed), sum(pointer.size for pointer in doomed))
         self.store.sweep()
         gone: list[Pointer] = []

@@ -228,10 +228,10 @@ class EmbeddedRepository(Repository):
 
     @tells
     def collect(
-        self, *, grace: timedelta, history: timedelta | None = None, rehearse: bool = False
+        self, *, grace: timedelta, history: timedelta | None = None, dry_run: bool = False
     ) -> Collected:
         collector = Collector(self._bare, self._store, self._refs, self._history)
-        return collector.collect(grace, history, rehearse=rehearse)
+        return collector.collect(grace, history, dry_run=dry_run)
 
     @tells
     def verify(self, *refs: str) -> list[str]:

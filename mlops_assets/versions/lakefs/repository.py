@@ -278,11 +278,11 @@ class LakefsRepository(Repository):
         return made
 
     def collect(
-        self, *, grace: timedelta, history: timedelta | None = None, rehearse: bool = False
+        self, *, grace: timedelta, history: timedelta | None = None, dry_run: bool = False
     ) -> Collected:
         del history  # the objects are the server's own to collect, by its rules
         names = left_over(self.commits, grace)
-        if rehearse:
+        if dry_run:
             return Collected(branches=tuple(names))
         return Collected(
             branches=tuple(name for name in names if drop(self.connection, self.name, name))

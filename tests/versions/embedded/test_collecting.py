@@ -69,7 +69,7 @@ def test_what_no_ref_reaches_goes_and_all_else_stays(embedded: Repository, commi
     embedded.delete_branch("gone")
     embedded.delete_branch("lost")
 
-    rehearsed = embedded.collect(grace=NOW, rehearse=True)
+    rehearsed = embedded.collect(grace=NOW, dry_run=True)
     before = data(embedded)
     collected = embedded.collect(grace=NOW)
 

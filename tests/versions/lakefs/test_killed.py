@@ -54,7 +54,7 @@ def test_what_it_left_is_removed_after_the_grace_time_and_not_before(
     time.sleep(1)
 
     assert direct.collect(grace=timedelta(minutes=5)).branches == ()
-    assert direct.collect(grace=timedelta(0), rehearse=True).branches == (left_over,)
+    assert direct.collect(grace=timedelta(0), dry_run=True).branches == (left_over,)
     assert hidden(server, direct) == [left_over]
     assert direct.collect(grace=timedelta(0)).branches == (left_over,)
 

@@ -110,7 +110,7 @@ def test_a_server_that_is_gone_for_good_is_told_in_time(
     # the hidden branch can't be removed while the server is away: a later sweep does it
     (left,) = hidden(server, direct)
     assert direct.collect(grace=timedelta(hours=1)).branches == ()
-    assert direct.collect(grace=timedelta(0), rehearse=True).branches == (left,)
+    assert direct.collect(grace=timedelta(0), dry_run=True).branches == (left,)
     assert hidden(server, direct) == [left]
     assert direct.collect(grace=timedelta(0)).branches == (left,)
     assert hidden(server, direct) == []
