@@ -135,9 +135,10 @@ def _plan(
     if found:
         own = _clashes(repository, edits, base, before)
         if own:
-            raise InvalidNameError(f"`{own[0]}` would be an object and a folder of objects at once")
+            upper = min(min(pair) for pair in own)
+            raise InvalidNameError(f"`{upper}` would be an object and a folder of objects at once")
     if conflicts or found:
-        raise conflict([*conflicts, *found], f"on `{branch}` meanwhile")
+        raise conflict([*conflicts, *(path for path, _ in found)], f"on `{branch}` meanwhile")
     return plan
 
 
@@ -146,14 +147,14 @@ def _clashes(
     edits: Mapping[str, Edit],
     commit: str,
     standing: Mapping[str, str],
-) -> list[str]:
-    """Return the paths that would be an object and a folder of objects at once."""
+) -> list[tuple[str, str]]:
+    """Return (new path, other path) wherever one would be an object and the other's folder."""
     contents = {path: edit.checksum for path, edit in edits.items()}
     added = [path for path, content in contents.items() if content and path not in standing]
     set_there = {path for path, content in contents.items() if content}
-    among = [above for path in added for above in ancestors(path) if above in set_there]
+    among = [(path, above) for path in added for above in ancestors(path) if above in set_there]
     around = repository.data.around(commit, added)
-    return sorted({*among, *(path for path, _ in clashes(contents, around))})
+    return [*among, *clashes(contents, around)]
 
 
 def ancestors(path: str) -> list[str]:
@@ -251,7 +252,7 @@ def _look_back(
         found = _clashes(repository, plan, before, repository.data.known(before, plan))
         if not found:
             return
-        error = conflict(found, f"on `{branch}` meanwhile")
+        error = conflict([path for path, _ in found], f"on `{branch}` meanwhile")
     else:
         error = ConflictError(
             f"the branch `{branch}` moved to {before} in the very moment, not to {expected}: "
