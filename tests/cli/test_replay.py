@@ -96,9 +96,9 @@ def test_running_it_again_changes_nothing_and_says_so(
 
 # shares of the undisturbed run's time, early and late; more of them in `make test-all`
 MOMENTS = [
-    pytest.param([0.35, 0.3], id="early"),
+    pytest.param([0.35, 0.3], id="early", marks=pytest.mark.slow),
     pytest.param([0.55, 0.45, 0.3], id="in the first training"),
-    pytest.param([0.85, 0.5], id="late"),
+    pytest.param([0.85, 0.5], id="late", marks=pytest.mark.slow),
     *(
         pytest.param(
             [random.Random(n).uniform(0.1, 0.7) for _ in range(4)],

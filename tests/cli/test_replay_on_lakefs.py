@@ -74,6 +74,7 @@ def test_a_replay_on_lakefs_decides_as_an_embedded_one(
     assert tiny.mlops(project, "verify", tiny.MODEL, check=False).returncode == 0
 
 
+@pytest.mark.slow  # four minutes; each fault by itself is tried in tests/versions/lakefs
 def test_a_bad_network_changes_no_decision(
     address: str,
     server: Server,
