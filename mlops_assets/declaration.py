@@ -138,12 +138,41 @@ class Drift(Value):
     )
 
 
+class PerformanceLimit(Value):
+    """How bad the measured metric may be."""
+
+    worst: float = Field(description="The worst value of gates.metric that is put up with.")
+    needed: int = Field(default=2, description="Windows that have to be worse.", ge=1, le=100)
+    of_last: int = Field(default=3, description="Of how many measured last.", ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _needed_fits(self) -> Self:
+        if self.needed > self.of_last:
+            raise ValueError(f"needed ({self.needed}) is more than of_last ({self.of_last})")
+        return self
+
+
 class Retraining(Value):
     """When evidence becomes a retraining."""
 
-    triggers: list[Literal["drift"]] = Field(
-        default=["drift"],
+    triggers: list[Literal["staleness", "drift", "performance", "new_data", "schedule"]] = Field(
+        default=["staleness", "drift"],
         description="Evidence that may start a retraining by itself.",
+    )
+    performance: PerformanceLimit | None = Field(
+        default=None, description="What the trigger `performance` goes by."
+    )
+    new_windows: int | None = Field(
+        default=None,
+        description="Matured windows that the champion never saw, for the trigger `new_data`.",
+        ge=1,
+        le=10_000,
+    )
+    every_windows: int | None = Field(
+        default=None,
+        description="Windows from one retraining to the next, for the trigger `schedule`.",
+        ge=1,
+        le=10_000,
     )
     cooldown_windows: int = Field(
         default=4, description="Windows that must pass between two retrainings.", ge=1, le=1000
@@ -157,6 +186,35 @@ class Retraining(Value):
     attempts: int = Field(
         default=3, description="How often a run that crashed is started again.", ge=1, le=10
     )
+    runs_per_month: int | None = Field(
+        default=None, description="Budget: retrainings within a month of data.", ge=1, le=10_000
+    )
+    minutes_per_month: float | None = Field(
+        default=None,
+        description="Budget: minutes that retrainings take within a month of data.",
+        gt=0,
+        le=1_000_000,
+    )
+    breaker_after: int = Field(
+        default=3,
+        description="Challengers refused in a row, after which others are tried less often.",
+        ge=1,
+        le=1000,
+    )
+    breaker_windows: int = Field(
+        default=8, description="How many windows apart they are tried then.", ge=1, le=10_000
+    )
+
+    @model_validator(mode="after")
+    def _triggers_know_their_measure(self) -> Self:
+        for trigger, measure in (
+            ("performance", "performance"),
+            ("new_data", "new_windows"),
+            ("schedule", "every_windows"),
+        ):
+            if trigger in self.triggers and getattr(self, measure) is None:
+                raise ValueError(f"the trigger `{trigger}` needs `{measure}`")
+        return self
 
 
 def object_path(model: str, stage: str, window: str | None = None) -> str:

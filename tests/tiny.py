@@ -89,7 +89,7 @@ FILES = {
             rounds: 20
             parameters: {num_leaves: 4, learning_rate: 0.2, min_data_in_leaf: 20, bagging_fraction: 0.8, bagging_freq: 1}
           gates: {holdout_windows: 1}
-          retraining: {cooldown_windows: 2}
+          retraining: {triggers: [drift], cooldown_windows: 2}
     """,
 }
 

@@ -1,5 +1,6 @@
 """Promotion: the gates are read again, the challenger refitted, and the ledger written."""
 
+import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -290,8 +291,14 @@ class Promotion:
                 "version": entry.version,
                 "reason": reason,
                 "run_id": self.context.run.run_id,
+                "minutes": self.minutes(),
             },
         )
+
+    def minutes(self) -> float:
+        """Return how long this run has taken, in minutes: what the budget is spent by."""
+        begun = self.context.instance.get_run_stats(self.context.run.run_id).start_time
+        return 0.0 if begun is None else (time.time() - float(begun)) / 60
 
     def result(
         self, checksum: str, entry: Entry, sentence: str, extra: dict[str, Any]

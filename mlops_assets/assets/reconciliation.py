@@ -33,6 +33,7 @@ def reconcile(declaration: Declaration, ledger: Ledger, store: Store) -> list[st
                 "version": entry.version,
                 "reason": entry.reason,
                 "run_id": "",
+                "minutes": None,
             },
         )
     return [entry.cause for entry in unfinished]

@@ -36,6 +36,36 @@ class LandedWindows:
         return self.batches[-1] if self.batches else None
 
 
+@dataclass(frozen=True)
+class Missing:
+    """Windows that should be there by the data's own clock, and are not; oldest first.
+
+    Attributes:
+        batches: between the first and the newest landed window.
+        labels: of landed windows, and due to be trusted by now.
+
+    """
+
+    batches: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+def missing_windows(landed: LandedWindows, declaration: Declaration) -> Missing:
+    """Say what did not land though later data did."""
+    if not landed.batches or landed.now is None:
+        return Missing((), ())
+    there, labelled = set(landed.batches), set(landed.labels)
+    absent = []
+    window, newest = landed.batches[0], landed.batches[-1]
+    while window < newest:
+        if window not in there:
+            absent.append(window)
+        window = declaration.windows.key(declaration.windows.ends(window))
+    now = landed.now
+    late = [w for w in landed.batches if w not in labelled and declaration.matures(w) <= now]
+    return Missing(tuple(absent), tuple(late))
+
+
 def landed_windows(repository: Repository, declaration: Declaration, ref: str) -> LandedWindows:
     """Say which windows a commit holds and which are mature on the data's time.
 

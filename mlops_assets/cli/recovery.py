@@ -16,7 +16,7 @@ from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.registry.owner import owner_is_alive
 from mlops_assets.resources import MODEL_TAG, RegistryResource
-from mlops_assets.sensors.decision import UNFINISHED
+from mlops_assets.sensors.facts import UNFINISHED
 
 DAEMON_SILENCE_SECONDS = 60  # it reports every 30
 

@@ -92,6 +92,11 @@ def of_model(
             for row in decisions
             if row["decision"] == "held_back"
         ],
+        "missing": [
+            {"window": row["window"], "reason": row["reason"]}
+            for row in store.latest("decisions", model=model, trigger="missing")
+            if row["code"] != "arrived"
+        ],
         "windows": [
             {
                 "window": row["window"],
@@ -206,6 +211,8 @@ def show_model(model: dict[str, Any]) -> None:
         )
         stdout.print(f"  {one['window']} retrained on {one['trigger']}, {what}")
         stdout.print(f"    [dim]{escape(one['reason'])}[/dim]")
+    for one in model["missing"][-5:]:
+        stdout.print(f"  [yellow]missing[/yellow] {escape(one['reason'])}")
     for one in model["held_back"][-5:]:
         stdout.print(f"  {one['window']} held back ({one['trigger']})")
         stdout.print(f"    [dim]{escape(one['reason'])}[/dim]")

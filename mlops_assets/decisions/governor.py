@@ -8,10 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-Trigger = Literal["initial", "manual", "drift"]
-Code = Literal["due", "paused", "in_flight", "cooldown", "unmatured", "failing"]
+Trigger = Literal[
+    "manual",
+    "initial",
+    "staleness",
+    "drift",
+    "performance",
+    "new_data",
+    "schedule",
+    "missing",
+]
+Code = Literal[
+    "due",
+    "in_flight",
+    "failing",
+    "paused",
+    "breaker",
+    "cooldown",
+    "budget",
+    "unmatured",
+    "same_data",
+    # what is no evidence for a retraining, and decided all the same: to go on without it
+    "missing_batch",
+    "missing_labels",
+    "arrived",
+    "superseded",
+]
+
+_ORDER = tuple(get_args(Trigger))
 
 
 @dataclass(frozen=True)
@@ -37,7 +63,12 @@ class Facts:
             refused) and now; None before the first.
         mature_windows: windows whose labels can be trusted.
         unseen_windows: newest of them that the champion was not trained on.
+        new_windows: mature windows that the last attempt, promoted or refused, did not have; None
+            before the first.
         failed_attempts: how often a run for this cause crashed.
+        refused_in_a_row: challengers refused since the last promotion.
+        runs_this_month: attempts that ended in the month of the data's time before now.
+        minutes_this_month: what they took, in minutes of a run.
 
     """
 
@@ -47,18 +78,26 @@ class Facts:
     windows_since_training: int | None
     mature_windows: int
     unseen_windows: int
+    new_windows: int | None
     failed_attempts: int
+    refused_in_a_row: int
+    runs_this_month: int
+    minutes_this_month: float
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What was declared."""
+    """What was declared; None: no limit."""
 
     first_after: int
     cooldown_windows: int
     holdout_windows: int
     in_flight_minutes: float
     attempts: int
+    breaker_after: int
+    breaker_windows: int
+    runs_per_month: int | None
+    minutes_per_month: float | None
 
 
 @dataclass(frozen=True)
@@ -74,15 +113,16 @@ class Decision:
 def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
     """Decide about one piece of evidence. None: its own retraining is running already.
 
-    A person's request overrides the pause and the cooldown, never what makes the comparison
-    honest. The first training is not held back by a cooldown, since nothing serves yet.
+    A person's request overrides the pause, the breaker, the cooldown and the budget, never what
+    makes the comparison honest. The first training is not held back by breaker and cooldown, since
+    nothing serves yet.
     """
     running = (
         facts.in_flight_minutes is not None and facts.in_flight_minutes < rules.in_flight_minutes
     )
     if running and facts.in_flight_cause == evidence.cause:
         return None
-    by_hand = evidence.trigger == "manual"
+    by_hand, first_one = evidence.trigger == "manual", evidence.trigger == "initial"
     since = facts.windows_since_training
     holds: list[tuple[Code, bool, str]] = [
         (
@@ -102,11 +142,35 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
             f"{facts.paused}; `mlops resume` ends it",
         ),
         (
-            "cooldown",
+            "breaker",
             since is not None
-            and since < rules.cooldown_windows
-            and evidence.trigger not in ("manual", "initial"),
+            and facts.refused_in_a_row >= rules.breaker_after
+            and since < rules.breaker_windows
+            and not (by_hand or first_one),
+            f"the last {facts.refused_in_a_row} challengers were refused, so only every "
+            f"{rules.breaker_windows} windows another is tried ({since} have passed); "
+            "`mlops retrain` tries at once",
+        ),
+        (
+            "cooldown",
+            since is not None and since < rules.cooldown_windows and not (by_hand or first_one),
             f"{since} of {rules.cooldown_windows} windows have passed since the last retraining",
+        ),
+        (
+            "budget",
+            rules.runs_per_month is not None
+            and facts.runs_this_month >= rules.runs_per_month
+            and not by_hand,
+            f"{facts.runs_this_month} retrainings within a month, the budget is "
+            f"{rules.runs_per_month}",
+        ),
+        (
+            "budget",
+            rules.minutes_per_month is not None
+            and facts.minutes_this_month >= rules.minutes_per_month
+            and not by_hand,
+            f"retrainings took {facts.minutes_this_month:.1f} minutes within a month, the budget "
+            f"is {rules.minutes_per_month or 0:g}",
         ),
         (
             "unmatured",
@@ -119,6 +183,11 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
             evidence.champion is not None and facts.unseen_windows <= rules.holdout_windows,
             f"{facts.unseen_windows} mature windows that the champion never saw; "
             f"{rules.holdout_windows} are needed to compare on, and one to learn something new from",
+        ),
+        (
+            "same_data",
+            facts.new_windows == 0 and not by_hand,
+            "the last attempt had the same windows; the next labels bring something new",
         ),
     ]
     for code, holds_back, why in holds:
@@ -134,6 +203,5 @@ def changed(decision: Decision, last_code: str | None) -> bool:
 
 
 def first(evidence: Sequence[Evidence]) -> list[Evidence]:
-    """Order evidence: a person first, then the first training, then drift."""
-    order = {"manual": 0, "initial": 1, "drift": 2}
-    return sorted(evidence, key=lambda one: (order[one.trigger], one.window, one.cause))
+    """Order evidence: a person first, then the first training, then what weighs most."""
+    return sorted(evidence, key=lambda one: (_ORDER.index(one.trigger), one.window, one.cause))

@@ -69,7 +69,8 @@ KINDS: Mapping[str, tuple[Field, ...]] = {
         "champion int?, decided_at str"
     ),
     "outcomes": _fields(
-        "*model str, *cause str, window str, promoted bool, version int?, reason str, run_id str"
+        "*model str, *cause str, window str, promoted bool, version int?, reason str, run_id str, "
+        "minutes float?"
     ),
     # every request counts, so the moment it was made is part of the key
     "controls": _fields("*model str, *requested_at str, *action str, reason str, by str"),

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_assets.batches.maturity import LandedWindows, landed_windows
+from mlops_assets.batches.maturity import (
+    LandedWindows,
+    Missing,
+    landed_windows,
+    missing_windows,
+)
 from mlops_assets.declaration import Declaration
 from mlops_assets.versions import Repository
 from tests.tiny import window
@@ -105,3 +110,17 @@ def test_what_is_no_declared_window_counts_for_nothing(put: Put, kind: str, name
 
 def test_another_models_windows_are_not_ours(put: Put) -> None:
     assert put.paths(f"tiny_two/batches/{window(0)}.parquet").batches == ()
+
+
+def test_what_later_data_went_past_is_missing(put: Put) -> None:
+    landed = put(batches=[1, 3, 4, 6], labels=[1, 4])
+
+    missing = missing_windows(landed, put.declaration)
+
+    # the labels of window 6 are not due: it ends now
+    assert missing == Missing(batches=keys(2, 5), labels=keys(3))
+
+
+def test_nothing_is_missing_of_what_has_not_begun(put: Put) -> None:
+    assert missing_windows(put.now(), put.declaration) == Missing((), ())
+    assert missing_windows(put(batches=[2], labels=[]), put.declaration) == Missing((), ())

@@ -12,7 +12,7 @@ from mlops_assets.cli.keeping import collect_garbage, retire_version, said_of
 from mlops_assets.cli.ledger import read_log
 from mlops_assets.cli.verifying import verify_chain
 from mlops_assets.errors import RegistryError, RepositoryCorruptError, UnknownNameError
-from mlops_assets.sensors.decision import since_training
+from mlops_assets.sensors.facts import Situation
 from tests import tiny
 from tests.conftest import Played
 
@@ -89,7 +89,7 @@ def test_a_retired_version_is_released_and_all_else_stays(replaced: Played) -> N
     # when it is retired
     declaration = replaced.player.declaration
     landed = landed_windows(repository, declaration, "main")
-    since = since_training(declaration, landed, ledger)
+    since = Situation.read(declaration, landed, replaced.store, ledger).since_training
     outcome = retire_version("tiny", "1", "the audit is over")
     assert (outcome["outcome"], outcome["branch"]) == ("retired", "pinned-tiny-v1")
     # then the ledger says so, who serves is as it was, and nothing is decided anew
@@ -100,7 +100,7 @@ def test_a_retired_version_is_released_and_all_else_stays(replaced: Played) -> N
     assert ledger.in_force("tiny", tiny.window(7)) == first
     assert list(ledger.retired("tiny")) == [1]
     assert reconcile(declaration, ledger, replaced.store) == []
-    assert since_training(declaration, landed, ledger) == since
+    assert Situation.read(declaration, landed, replaced.store, ledger).since_training == since
     # and doing it again changes nothing
     assert retire_version("tiny", "v1", "")["outcome"] == "unchanged"
     assert read_log("tiny")[-1] == log

@@ -17,7 +17,15 @@ from mlops_assets.decisions.governor import (
 )
 
 RULES = Rules(
-    first_after=12, cooldown_windows=4, holdout_windows=2, in_flight_minutes=120, attempts=3
+    first_after=12,
+    cooldown_windows=4,
+    holdout_windows=2,
+    in_flight_minutes=120,
+    attempts=3,
+    breaker_after=3,
+    breaker_windows=8,
+    runs_per_month=2,
+    minutes_per_month=30,
 )
 DRIFT = Evidence("drift:2013-06-10:v1", "drift", "2013-06-10", "2 of 3 windows drifted", 1)
 MANUAL = replace(DRIFT, cause="manual:ann", trigger="manual", reason="ann asked for it")
@@ -29,7 +37,11 @@ CALM = Facts(
     windows_since_training=4,
     mature_windows=12,
     unseen_windows=3,
+    new_windows=1,
     failed_attempts=0,
+    refused_in_a_row=2,
+    runs_this_month=1,
+    minutes_this_month=29.9,
 )
 
 # what holds each code's decision back, in the order in which they are said
@@ -37,8 +49,11 @@ HOLDS: dict[Code, dict[str, Any]] = {
     "in_flight": {"in_flight_minutes": 119.9, "in_flight_cause": "manual:bob"},
     "failing": {"failed_attempts": 3},
     "paused": {"paused": "paused by ann (holidays)"},
+    "breaker": {"refused_in_a_row": 3, "windows_since_training": 7},
     "cooldown": {"windows_since_training": 3},
+    "budget": {"runs_this_month": 2},
     "unmatured": {"unseen_windows": 2},
+    "same_data": {"new_windows": 0},
 }
 
 
@@ -62,11 +77,18 @@ def test_at_every_bound_a_retraining_is_due(evidence: Evidence) -> None:
         ("in_flight", "a retraining for manual:bob is running"),
         ("failing", "3 runs for it crashed; .*`mlops retrain`"),
         ("paused", r"paused by ann \(holidays\); `mlops resume` ends it"),
+        (
+            "breaker",
+            "the last 3 challengers were refused, so only every 8 windows another is tried "
+            r"\(7 have passed\); `mlops retrain` tries at once",
+        ),
         ("cooldown", "3 of 4 windows have passed since the last retraining"),
+        ("budget", "2 retrainings within a month, the budget is 2"),
         (
             "unmatured",
             "2 mature windows that the champion never saw; 2 are needed to compare on, and one",
         ),
+        ("same_data", "the last attempt had the same windows"),
     ],
 )
 def test_one_step_past_a_bound_it_is_held_back_and_says_why(code: Code, why: str) -> None:
@@ -81,7 +103,8 @@ def test_where_several_hold_it_back_the_first_is_said() -> None:
     codes = list(HOLDS)
 
     for number, code in enumerate(codes):
-        together = {name: value for c in codes[number:] for name, value in HOLDS[c].items()}
+        later = [HOLDS[c] for c in reversed(codes[number:])]
+        together = {name: value for hold in later for name, value in hold.items()}
         assert decide(**together).code == code
 
 
@@ -91,11 +114,14 @@ def test_where_several_hold_it_back_the_first_is_said() -> None:
         ("in_flight", "in_flight"),
         ("failing", "failing"),
         ("paused", "due"),
+        ("breaker", "due"),
         ("cooldown", "due"),
+        ("budget", "due"),
         ("unmatured", "unmatured"),
+        ("same_data", "due"),
     ],
 )
-def test_a_person_overrides_pause_and_cooldown_and_nothing_else(code: Code, said: Code) -> None:
+def test_a_person_overrides_what_spares_and_not_what_is_honest(code: Code, said: Code) -> None:
     assert decide(MANUAL, **HOLDS[code]).code == said
 
 
@@ -111,6 +137,27 @@ def test_the_first_training_has_nobody_to_be_compared_with() -> None:
 
 def test_the_first_training_is_not_held_back_by_a_cooldown() -> None:
     assert decide(INITIAL, windows_since_training=0).code == "due"
+
+
+def test_minutes_are_a_budget_too() -> None:
+    decision = decide(minutes_this_month=30.0)
+
+    assert decision.code == "budget"
+    assert "retrainings took 30.0 minutes within a month, the budget is 30" in decision.reason
+
+
+def test_without_a_budget_nothing_is_spent() -> None:
+    rules = replace(RULES, runs_per_month=None, minutes_per_month=None)
+    facts = replace(CALM, runs_this_month=99, minutes_this_month=9999.0)
+
+    decision = govern(DRIFT, facts, rules)
+
+    assert decision is not None
+    assert decision.code == "due"
+
+
+def test_after_the_breakers_windows_one_more_is_tried() -> None:
+    assert decide(refused_in_a_row=9, windows_since_training=8).code == "due"
 
 
 def test_the_first_training_can_be_paused() -> None:

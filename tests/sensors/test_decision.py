@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dagster as dg
+
 from tests import tiny
 from tests.conftest import Played
 
@@ -79,3 +81,66 @@ def test_a_request_that_keeps_crashing_is_given_up_and_said(played: Played) -> N
     assert [run.status.value for run in played.runs("retrain")] == ["FAILURE"] * 3
     assert decisions(played)[-1][1:] == ("initial", "failing")
     assert "3 runs for it crashed" in played.status["held_back"][-1]["reason"]
+
+
+def test_a_window_that_never_came_is_said_until_it_comes(played: Played) -> None:
+    # given windows of which one never came, and another's labels did not
+    played.turn(0)
+    played.land(2, "batches")
+    played.turn(3, 4)
+
+    # then each is one row, in the status too, however often it is looked at
+    played.player.tick("decision")
+    noted = [row for row in decisions(played) if row[1] == "missing"]
+    assert noted == [
+        (tiny.window(1), "missing", "missing_batch"),
+        (tiny.window(2), "missing", "missing_labels"),
+    ]
+    assert [row["window"] for row in played.status["missing"]] == [tiny.window(1), tiny.window(2)]
+
+    # and when it comes after all, that is said too
+    played.land(2, "labels")
+    played.player.settle()
+    assert decisions(played)[-1] == (tiny.window(2), "missing", "arrived")
+    assert [row["window"] for row in played.status["missing"]] == [tiny.window(1)]
+
+
+def test_what_drifted_while_nobody_decided_is_said_in_one_row(played: Played) -> None:
+    # given a champion, and three windows that landed and were judged while no decision was made
+    played.turn(*range(9))
+    before = len(decisions(played))
+    for number in (9, 10, 11, 12):
+        played.land(number, "batches")
+        played.land(number, "labels")
+    while played.player.tick("data"):
+        pass
+    verdicts = {
+        row["window"]: row["verdict"] for row in played.store.latest("verdicts", model="tiny")
+    }
+    assert [verdicts[tiny.window(n)] for n in (10, 11, 12)] == ["drifted"] * 3
+
+    # when the sensor ticks again
+    played.player.settle()
+
+    # then the newest state is decided on, and the others are accounted for
+    rows = decisions(played)[before:]
+    assert (tiny.window(11), "drift", "superseded") in rows
+    assert (tiny.window(12), "drift", "due") in rows
+    assert len([row for row in rows if row[1] == "drift"]) == 2
+    assert [entry.trigger for entry in played.ledger.entries("tiny")] == ["initial", "drift"]
+    superseded = next(
+        row for row in played.store.rows("decisions", model="tiny") if row["code"] == "superseded"
+    )
+    assert f"2 windows, {tiny.window(10)} to {tiny.window(11)}" in superseded["reason"]
+
+    # and Dagster shows what was decided, on the champion
+    shown = played.instance.get_event_records(
+        dg.EventRecordsFilter(
+            dg.DagsterEventType.ASSET_OBSERVATION, asset_key=dg.AssetKey(["tiny", "champion"])
+        )
+    )
+    assert superseded["reason"] in {
+        one.event_log_entry.asset_observation.description
+        for one in shown
+        if one.event_log_entry.asset_observation
+    }

@@ -1,0 +1,167 @@
+"""A history as a policy would have met it: windows in order, their rows, and when labels were known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+
+from mlops_assets.assets.commits import MAIN, scan
+from mlops_assets.assets.training_set import TARGET
+from mlops_assets.batches.landing import KINDS, Kind, audit, contract_of
+from mlops_assets.batches.maturity import LandedWindows, landed_windows
+from mlops_assets.batches.reading import read
+from mlops_assets.declaration import Declaration, load
+from mlops_assets.decisions.attempts import MONTH
+from mlops_assets.errors import DeclarationError
+from mlops_assets.features.expressions import compute
+from mlops_assets.versions import Repository
+
+WINDOW = "window"
+
+
+@dataclass(frozen=True)
+class History:
+    """Windows with their features and labels, as files in a folder of their own.
+
+    Attributes:
+        declaration: of the model.
+        folder: one Parquet file for each window: key columns, features and target, by key.
+        windows: those with a batch, oldest first.
+        labelled: those with labels too.
+        refused: what did not pass its checks, and why.
+
+    """
+
+    declaration: Declaration
+    folder: Path
+    windows: tuple[str, ...]
+    labelled: frozenset[str]
+    refused: tuple[str, ...] = ()
+    _rows: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
+
+    def rows(self, windows: Sequence[str]) -> pl.DataFrame:
+        """Return the rows of some windows, in order, as a training set has them."""
+        frames = [
+            pl.scan_parquet(self.folder / f"{window}.parquet").select(
+                pl.lit(window).alias(WINDOW), pl.all()
+            )
+            for window in windows
+        ]
+        return pl.concat(frames).collect(engine="streaming")
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """The names of the features, in the model's order."""
+        return tuple(load(self.declaration.features))
+
+    def landed(self, newest: str) -> LandedWindows:
+        """Return what had landed, and matured, when `newest` was the newest window."""
+        batches = tuple(window for window in self.windows if window <= newest)
+        now = self.declaration.windows.ends(newest)
+        mature = tuple(
+            window
+            for window in batches
+            if window in self.labelled and self.declaration.matures(window) <= now
+        )
+        labels = tuple(window for window in batches if window in self.labelled)
+        return LandedWindows(batches, labels, mature, now)
+
+    def months(self, window: str) -> float:
+        """Return the window's length in months."""
+        windows = self.declaration.windows
+        return (windows.ends(window) - windows.begins(window)) / MONTH
+
+    def now(self, newest: str) -> datetime:
+        """Return the data's time when `newest` was the newest window."""
+        return self.declaration.windows.ends(newest)
+
+
+@contextmanager
+def gathered(
+    declaration: Declaration,
+    repository: Repository | None,
+    files: Mapping[str, Mapping[Kind, Path]],
+) -> Iterator[History]:
+    """Bring a history together: what landed on main, and files of windows that did not yet.
+
+    What landed is taken as it is now, corrections included. Files are checked as a landing is;
+    what does not pass is left out.
+
+    Raises:
+        DeclarationError: there is no window at all.
+        MlopsError: the declared features or the target don't fit.
+
+    """
+    with TemporaryDirectory(prefix="mlops-backtest-") as folder:
+        refused: list[str] = []
+        parts = {
+            kind: {
+                **_from_files(declaration, kind, files, refused),
+                **_from_main(declaration, kind, repository),
+            }
+            for kind in KINDS
+        }
+        windows = tuple(sorted(parts["batches"]))
+        if not windows:
+            raise DeclarationError(
+                f"{declaration.name}: no history to play; `mlops import` brings one in, or "
+                "batches.history and labels.history name folders of files such as "
+                f"{declaration.windows.start}.parquet"
+            )
+        for window in windows:
+            frame = _joined(declaration, parts["batches"][window], parts["labels"].get(window))
+            frame.collect(engine="streaming").write_parquet(Path(folder) / f"{window}.parquet")
+        labelled = frozenset(window for window in windows if window in parts["labels"])
+        yield History(declaration, Path(folder), windows, labelled, tuple(refused))
+
+
+def _from_main(
+    declaration: Declaration, kind: Kind, repository: Repository | None
+) -> dict[str, pl.LazyFrame]:
+    if repository is None:
+        return {}
+    commit = repository.resolve(MAIN)
+    landed = landed_windows(repository, declaration, commit)
+    return {
+        window: scan(repository, commit, declaration.path(kind, window))
+        for window in (landed.batches if kind == "batches" else landed.labels)
+    }
+
+
+def _from_files(
+    declaration: Declaration,
+    kind: Kind,
+    files: Mapping[str, Mapping[Kind, Path]],
+    refused: list[str],
+) -> dict[str, pl.LazyFrame]:
+    found = {}
+    for window, kinds in files.items():
+        if kind in kinds:
+            frame = read(kinds[kind], contract_of(declaration, kind))
+            report = audit(declaration, kind, window, frame)
+            if report.passed:
+                found[window] = frame
+            else:
+                refused.append(f"{kind} of {window}: {'; '.join(report.problems)}")
+    return found
+
+
+def _joined(
+    declaration: Declaration, batch: pl.LazyFrame, labels: pl.LazyFrame | None
+) -> pl.LazyFrame:
+    keys = declaration.batches.key
+    # in the order of their key, as the asset stores them: another order is another model
+    features = compute(batch, load(declaration.features), key=keys).sort(keys)
+    if labels is None:
+        return features.with_columns(pl.lit(None).alias(TARGET))
+    target = load(declaration.labels.target).alias(TARGET)
+    return features.join(
+        labels.select(*keys, target), on=keys, how="left", maintain_order="left"
+    )

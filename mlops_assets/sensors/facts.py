@@ -1,0 +1,212 @@
+"""What the decision sensor goes by: evidence, and the facts that the governor weighs it with."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.assets.request import CAUSE_TAG
+from mlops_assets.batches.maturity import LandedWindows
+from mlops_assets.decisions import attempts as past
+from mlops_assets.decisions import evidence as speaks
+from mlops_assets.decisions.attempts import Attempt
+from mlops_assets.decisions.governor import Evidence, Facts, Rules
+from mlops_assets.declaration import Declaration
+from mlops_assets.learning.metrics import metric_named
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.ledger import Entry, Ledger
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def rules_of(declaration: Declaration) -> Rules:
+    """Return what the governor has to keep to."""
+    declared = declaration.retraining
+    return Rules(
+        first_after=declaration.training.first_after,
+        cooldown_windows=declared.cooldown_windows,
+        holdout_windows=declaration.gates.holdout_windows,
+        in_flight_minutes=declared.in_flight_minutes,
+        attempts=declared.attempts,
+        breaker_after=declared.breaker_after,
+        breaker_windows=declared.breaker_windows,
+        runs_per_month=declared.runs_per_month,
+        minutes_per_month=declared.minutes_per_month,
+    )
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One tick's view of a model: read once, then only looked at."""
+
+    declaration: Declaration
+    landed: LandedWindows
+    store: Store
+    ledger: Ledger
+    champion: Entry | None
+
+    @classmethod
+    def read(
+        cls, declaration: Declaration, landed: LandedWindows, store: Store, ledger: Ledger
+    ) -> Situation:
+        """Read the ledger; the store is asked as it goes."""
+        return cls(declaration, landed, store, ledger, ledger.champion(declaration.name))
+
+    def evidence(self) -> list[Evidence]:
+        """Return what speaks for a retraining now and was not answered yet."""
+        model, newest = self.declaration.name, self.landed.newest
+        if newest is None:
+            return []
+        version = self.champion.version if self.champion else None
+        found = [
+            Evidence(f"manual:{row['requested_at']}", "manual", newest, asked(row), version)
+            for row in self.store.rows("controls", model=model, action="retrain")
+        ]
+        if self.champion is None or version is None:
+            least = self.declaration.training.first_after
+            found += speaks.initial(self.landed.mature, newest, least)
+        else:
+            since = self.since_training
+            unseen = unseen_windows(self.landed, self.champion)
+            champion = speaks.Champion(version, since or 0, unseen)
+            for trigger in dict.fromkeys(self.declaration.retraining.triggers):
+                found += getattr(self, f"_{trigger}")(champion, newest)
+        answered = {row["cause"] for row in self.store.latest("outcomes", model=model)}
+        return [one for one in found if one.cause not in answered]
+
+    def facts(self, instance: dg.DagsterInstance, job: str, one: Evidence) -> Facts:
+        """Collect what the governor looks at."""
+        running = instance.get_run_records(
+            dg.RunsFilter(job_name=job, statuses=UNFINISHED), limit=1
+        )
+        minutes = None
+        cause = None
+        if running:
+            minutes = (time.time() - running[0].create_timestamp.timestamp()) / 60
+            cause = running[0].dagster_run.tags.get(CAUSE_TAG, "a run started by hand")
+        failed = instance.get_runs_count(
+            dg.RunsFilter(
+                job_name=job, tags={CAUSE_TAG: one.cause}, statuses=[dg.DagsterRunStatus.FAILURE]
+            )
+        )
+        attempts = self.attempts()
+        recent = past.within_a_month(attempts, self.landed.now) if self.landed.now else []
+        return Facts(
+            paused=paused(self.store, self.declaration.name),
+            in_flight_minutes=minutes,
+            in_flight_cause=cause,
+            windows_since_training=self.since_training,
+            mature_windows=len(self.landed.mature),
+            unseen_windows=len(unseen_windows(self.landed, self.champion)),
+            new_windows=past.new_windows(attempts, self.landed.mature),
+            failed_attempts=failed,
+            refused_in_a_row=past.refused_in_a_row(attempts),
+            runs_this_month=len(recent),
+            minutes_this_month=sum(attempt.minutes for attempt in recent),
+        )
+
+    @property
+    def since_training(self) -> int | None:
+        """Windows since the last finished retraining of a model that has a champion."""
+        entries = self._decided()
+        if not any(entry.event == "promoted" for entry in entries) or self.landed.newest is None:
+            return None  # a refused first training may be tried again with the next labels
+        return self.declaration.windows.distance(entries[-1].window, self.landed.newest)
+
+    def attempts(self) -> list[Attempt]:
+        """Return the attempts that ended, oldest first."""
+        model, mature = self.declaration.name, self.landed.mature
+        took = {r["cause"]: r["minutes"] or 0.0 for r in self.store.latest("outcomes", model=model)}
+        holdout = self.declaration.gates.holdout_windows
+        found = []
+        for entry in self._decided():
+            seen = max(entry.training_windows, default="")
+            if entry.event == "refused":  # it was compared on windows that it did not learn from
+                at = bisect_right(mature, seen) - 1 + holdout
+                seen = mature[min(at, len(mature) - 1)] if mature else seen
+            found.append(
+                Attempt(
+                    window=entry.window,
+                    ended=self.declaration.windows.ends(entry.window),
+                    promoted=entry.event == "promoted",
+                    minutes=took.get(entry.cause, 0.0),
+                    newest_seen=seen,
+                )
+            )
+        return found
+
+    def _decided(self) -> list[Entry]:
+        entries = self.ledger.entries(self.declaration.name)
+        # letting an old version go is no retraining
+        return [entry for entry in entries if entry.event in ("promoted", "refused")]
+
+    def _drift(self, champion: speaks.Champion, newest: str) -> list[Evidence]:
+        verdicts = self.store.latest("verdicts", model=self.declaration.name, window=newest)
+        return [
+            one
+            for row in verdicts
+            if row["verdict"] == "drifted" and row["champion"] == champion.version
+            for one in speaks.drift(champion, newest, row["batch_version"], row["sentence"])
+        ]
+
+    def _performance(self, champion: speaks.Champion, newest: str) -> list[Evidence]:
+        limit, metric = self.declaration.retraining.performance, self.declaration.gates.metric
+        if limit is None:
+            return []
+        rows = self.store.latest(
+            "performance", model=self.declaration.name, champion=champion.version
+        )
+        return speaks.performance(
+            champion,
+            newest,
+            [(row["window"], row["value"]) for row in rows if row["value"] is not None],
+            metric=metric,
+            worst=limit.worst,
+            higher_is_better=metric_named(metric).higher_is_better,
+            needed=limit.needed,
+            of_last=limit.of_last,
+        )
+
+    def _new_data(self, champion: speaks.Champion, newest: str) -> list[Evidence]:
+        enough = self.declaration.retraining.new_windows
+        return speaks.new_data(champion, newest, enough) if enough else []
+
+    def _schedule(self, champion: speaks.Champion, newest: str) -> list[Evidence]:
+        every = self.declaration.retraining.every_windows
+        return speaks.schedule(champion, newest, every) if every else []
+
+    def _staleness(self, champion: speaks.Champion, newest: str) -> list[Evidence]:
+        del champion, newest
+        return []
+
+
+def asked(row: dict[str, Any]) -> str:
+    """Say who asked for a retraining, and why."""
+    return f"{row['by']} asked for it" + (f": {row['reason']}" if row["reason"] else "")
+
+
+def unseen_windows(landed: LandedWindows, champion: Entry | None) -> list[str]:
+    """Return the newest mature windows that the champion was not trained on."""
+    seen: Sequence[str] = champion.training_windows if champion else ()
+    newest = max(seen, default="")
+    return [window for window in landed.mature if window > newest]
+
+
+def paused(store: Store, model: str) -> str | None:
+    """Say who paused the model and why, or None."""
+    rows = [r for r in store.rows("controls", model=model) if r["action"] in ("pause", "resume")]
+    if not rows or rows[-1]["action"] == "resume":
+        return None
+    row = rows[-1]
+    return f"paused by {row['by']}" + (f" ({row['reason']})" if row["reason"] else "")
