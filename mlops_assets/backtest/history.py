@@ -17,8 +17,8 @@ from mlops_assets.assets.training_set import TARGET
 from mlops_assets.batches.landing import KINDS, Kind, audit, contract_of
 from mlops_assets.batches.maturity import LandedWindows, landed_windows
 from mlops_assets.batches.reading import read
-from mlops_assets.declaration import Declaration, load
 from mlops_assets.decisions.attempts import MONTH
+from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import DeclarationError
 from mlops_assets.features.expressions import compute
 from mlops_assets.versions import Repository
@@ -162,6 +162,4 @@ def _joined(
     if labels is None:
         return features.with_columns(pl.lit(None).alias(TARGET))
     target = load(declaration.labels.target).alias(TARGET)
-    return features.join(
-        labels.select(*keys, target), on=keys, how="left", maintain_order="left"
-    )
+    return features.join(labels.select(*keys, target), on=keys, how="left", maintain_order="left")
