@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +19,14 @@ from pydantic import Field, model_validator
 
 from mlops_assets.errors import DeclarationError, UnknownNameError
 from mlops_assets.windows import Value, Windows
+
+Task = Literal["binary", "regression"]
+MetricName = Literal["auc", "log_loss", "brier", "rmse", "mae"]
+#: the metrics that each task can be judged by; the first is its default
+METRICS_OF: Mapping[Task, tuple[MetricName, ...]] = {
+    "binary": ("auc", "log_loss", "brier"),
+    "regression": ("rmse", "mae"),
+}
 
 _REFERENCE = r"^\.?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
@@ -54,8 +63,8 @@ class Labels(Value):
         description="The dataframely schema, as `.schema:Arrivals`.", pattern=_REFERENCE
     )
     target: str = Field(
-        description="The Polars expression of the target, Boolean or null where unknown, "
-        "as `.features:TARGET`.",
+        description="The Polars expression of the target, as `.features:TARGET`; null where "
+        "unknown. Boolean, or 0 and 1, for a binary task; a finite number for regression.",
         pattern=_REFERENCE,
     )
     mature_after_days: float = Field(
@@ -97,20 +106,27 @@ class Training(Value):
 class Gates(Value):
     """What a challenger must pass before it may serve."""
 
-    metric: Literal["auc", "log_loss", "brier"] = Field(
-        default="auc", description="The metric by which models are compared and reported."
+    metric: MetricName | None = Field(
+        default=None,
+        description="The metric by which models are compared and reported: auc, log_loss or brier "
+        "for a binary task, rmse or mae for regression; None is auc, or rmse.",
     )
     holdout_windows: int = Field(
         default=2, description="Newest mature windows on which they are compared.", ge=1, le=100
     )
     min_gain: float = Field(
         default=0.0,
-        description="Least gain over the champion, in the metric, mean of the windows.",
+        description="Least gain over the champion, in the metric, mean of the windows; for rmse "
+        "and mae as a share of the champion's.",
         ge=-1,
         le=1,
     )
     min_gain_over_baseline: float = Field(
-        default=0.01, description="Least gain over always saying the base rate.", ge=0, le=1
+        default=0.01,
+        description="Least gain over always saying the mean of the training rows (the base rate), "
+        "in the metric; for rmse and mae as a share of the baseline's.",
+        ge=0,
+        le=1,
     )
     score_agreement: float = Field(
         default=5.0,
@@ -183,6 +199,19 @@ class Retraining(Value):
         gt=0,
         le=10_080,
     )
+    cost: float | None = Field(
+        default=None,
+        description="What a retraining costs, for the staleness: in the metric for a month, or in "
+        "money if there is a kpi. None is .01 for auc, else 3% of the champion's first value.",
+        gt=0,
+        allow_inf_nan=False,
+    )
+    kpi: str | None = Field(
+        default=None,
+        description="Polars expression of the money that a row earns, over its features, `score` "
+        "and `target`, as `.features:KPI`; staleness then counts money instead of the metric.",
+        pattern=_REFERENCE,
+    )
     attempts: int = Field(
         default=3, description="How often a run that crashed is started again.", ge=1, le=10
     )
@@ -216,6 +245,12 @@ class Retraining(Value):
                 raise ValueError(f"the trigger `{trigger}` needs `{measure}`")
         return self
 
+    @model_validator(mode="after")
+    def _money_has_a_cost(self) -> Self:
+        if self.kpi is not None and self.cost is None:
+            raise ValueError("a kpi is in money, so what a retraining costs must be: declare cost")
+        return self
+
 
 def object_path(model: str, stage: str, window: str | None = None) -> str:
     """Return a stage's path in the repository: `<model>/<stage>[/<window>].parquet`."""
@@ -233,6 +268,10 @@ class Declaration(Value):
     description: str = Field(default="", description="One sentence for whoever opens the graph.")
     owners: list[str] = Field(
         default_factory=list, description="E-mail addresses, or team:name, shown in the graph."
+    )
+    task: Task = Field(
+        default="binary",
+        description="What is predicted: the probability of a class, or a number.",
     )
     windows: Windows = Field(description="The spans of time in which data lands.")
     batches: Batches = Field(description="What a batch has to be.")
@@ -266,7 +305,17 @@ class Declaration(Value):
                 f"first_after {self.training.first_after} leaves nothing to train on beside "
                 f"holdout_windows {self.gates.holdout_windows}"
             )
+        if self.metric not in METRICS_OF[self.task]:
+            raise ValueError(
+                f"gates.metric {self.metric} can't judge the task {self.task}; it can be "
+                f"{' or '.join(METRICS_OF[self.task])}"
+            )
         return self
+
+    @property
+    def metric(self) -> MetricName:
+        """The metric by which models are compared and reported: as declared, or the task's."""
+        return self.gates.metric or METRICS_OF[self.task][0]
 
     def within(self, module: str) -> Declaration:
         """Return the same with references such as `.schema:X` made absolute within `module`."""
@@ -285,6 +334,9 @@ class Declaration(Value):
                         "contract": absolute(self.labels.contract),
                         "target": absolute(self.labels.target),
                     }
+                ),
+                "retraining": self.retraining.model_copy(
+                    update={"kpi": self.retraining.kpi and absolute(self.retraining.kpi)}
                 ),
             }
         )

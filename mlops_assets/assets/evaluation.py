@@ -112,7 +112,7 @@ def _gate(declaration: Declaration, opponent: str, name: str) -> dg.AssetChecksD
         asset=asset,
         name=name,
         blocking=True,
-        description=f"The challenger's {declaration.gates.metric} on the held-out windows against "
+        description=f"The challenger's {declaration.metric} on the held-out windows against "
         f"the {opponent}'s. A refused challenger is a normal outcome.",
     )
     def gate(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -161,7 +161,7 @@ def against(
         windows[str(window)] = (rows[TARGET], challenger.predict(rows), theirs)
     limits = declaration.gates
     least = limits.min_gain_over_baseline if name == "baseline" else limits.min_gain
-    return compare(limits.metric, windows, least, opponent=name)
+    return compare(declaration.metric, windows, least, opponent=name)
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

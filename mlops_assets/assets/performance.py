@@ -67,7 +67,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
             )
             .collect(engine="streaming")
         )
-        metric = metric_named(declaration.gates.metric)
+        metric = metric_named(declaration.metric)
         value = metric.of(rows["target"], rows[SCORE])
         known = rows.filter(pl.col("target").is_not_null())
         base_rate = known["target"].cast(pl.Float64).mean() if known.height else None

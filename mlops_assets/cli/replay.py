@@ -154,7 +154,7 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
             windows=worth.windows,
             retrainings=worth.retrainings,
             rows=worth.rows,
-            metric=declaration.gates.metric,
+            metric=declaration.metric,
             loop=worth.loop,
             frozen=worth.frozen,
             seconds=time.monotonic() - begun,

@@ -41,7 +41,7 @@ def measure(project: Project, declaration: Declaration, repository: Repository) 
     if not promoted or not measured or promoted[0].mlflow_run_id is None:
         return Worth(0, 0, retrainings, None, None)
     first = load_model(RegistryResource().tracking(model), promoted[0].mlflow_run_id)
-    metric = metric_named(declaration.gates.metric)
+    metric = metric_named(declaration.metric)
     target = load(declaration.labels.target).alias("target")
     keys = declaration.batches.key
     loop, frozen, rows = [], [], 0

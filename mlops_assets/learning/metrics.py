@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import polars as pl
 
+from mlops_assets.declaration import Task
 from mlops_assets.errors import TrainingError, UnknownNameError
 
 _SMALLEST = 1e-15  # a certain and wrong score would cost infinitely much
@@ -15,11 +17,17 @@ _SMALLEST = 1e-15  # a certain and wrong score would cost infinitely much
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure and its direction; `of` gives None where it is undefined, never NaN."""
+    """A figure of truths and scores, its task and its direction.
+
+    `of` gives None where it is undefined, never NaN. `has_a_unit`: it is in the target's own, so
+    that only shares of it mean the same for every model.
+    """
 
     name: str
     of: Callable[[pl.Series, pl.Series], float | None]
-    higher_is_better: bool
+    task: Task
+    higher_is_better: bool = False
+    has_a_unit: bool = False
 
     def gain(self, challenger: float, opponent: float) -> float:
         """Return the difference, signed so that positive means the challenger is better."""
@@ -42,7 +50,7 @@ def auc(truth: pl.Series, score: pl.Series) -> float | None:
     Raises:
         TrainingError: lengths differ, or a row with a truth has no score.
     """
-    rows = _rows(truth, score)
+    rows = _classes(truth, score)
     positives = int(rows["truth"].sum())
     negatives = rows.height - positives
     if positives == 0 or negatives == 0:
@@ -59,7 +67,7 @@ def log_loss(truth: pl.Series, score: pl.Series) -> float | None:
     Returns:
         A number >= 0; None if there are no rows.
     """
-    rows = _rows(truth, score)
+    rows = _classes(truth, score)
     given = pl.when(pl.col("truth") == 1).then(pl.col("score")).otherwise(1 - pl.col("score"))
     return _mean(rows, -given.clip(_SMALLEST, 1 - _SMALLEST).log())
 
@@ -72,16 +80,43 @@ def brier(truth: pl.Series, score: pl.Series) -> float | None:
     Returns:
         A number in [0, 1]; None if there are no rows.
     """
-    return _mean(_rows(truth, score), (pl.col("score") - pl.col("truth")).pow(2))
+    return _mean(_classes(truth, score), (pl.col("score") - pl.col("truth")).pow(2))
+
+
+def rmse(truth: pl.Series, score: pl.Series) -> float | None:
+    """Return the root of the mean squared difference of score and truth, in the target's unit.
+
+    Args:
+        truth: finite numbers; rows where it is null are left out.
+        score: numbers of the same length.
+
+    Returns:
+        A number >= 0; None if there are no rows.
+
+    Raises:
+        TrainingError: lengths differ, a row with a truth has no score, or a truth is not finite.
+    """
+    mean = _mean(_numbers(truth, score), (pl.col("score") - pl.col("truth")).pow(2))
+    return None if mean is None else math.sqrt(mean)
+
+
+def mae(truth: pl.Series, score: pl.Series) -> float | None:
+    """Return the mean absolute difference of score and truth, in the target's unit.
+
+    Args, Returns, Raises: as for `rmse`.
+    """
+    return _mean(_numbers(truth, score), (pl.col("score") - pl.col("truth")).abs())
 
 
 METRICS = MappingProxyType(
     {
         metric.name: metric
         for metric in (
-            Metric("auc", auc, higher_is_better=True),
-            Metric("log_loss", log_loss, higher_is_better=False),
-            Metric("brier", brier, higher_is_better=False),
+            Metric("auc", auc, "binary", higher_is_better=True),
+            Metric("log_loss", log_loss, "binary"),
+            Metric("brier", brier, "binary"),
+            Metric("rmse", rmse, "regression", has_a_unit=True),
+            Metric("mae", mae, "regression", has_a_unit=True),
         )
     }
 )
@@ -113,6 +148,18 @@ def _rows(truth: pl.Series, score: pl.Series) -> pl.DataFrame:
     # leaving such rows out would let a model be judged on the rows that it chose
     if unscored := rows.filter(pl.col("score").is_null() | pl.col("score").is_nan()).height:
         raise TrainingError(f"{unscored} of {rows.height} rows with a truth have no score")
+    return rows
+
+
+def _classes(truth: pl.Series, score: pl.Series) -> pl.DataFrame:
+    rows = _rows(truth, score)
     if not rows["truth"].is_in([0.0, 1.0]).all():
         raise TrainingError("a truth is neither 0 nor 1")
+    return rows
+
+
+def _numbers(truth: pl.Series, score: pl.Series) -> pl.DataFrame:
+    rows = _rows(truth, score)
+    if not rows["truth"].is_finite().all():
+        raise TrainingError("a truth is NaN or infinite; make it null where it is unknown")
     return rows

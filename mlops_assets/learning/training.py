@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from mlops_assets.declaration import Task
 from mlops_assets.errors import FeatureError, TrainingError, did_you_mean
 from mlops_assets.learning.encoding import Encoding
 
@@ -45,7 +46,7 @@ _RESERVED = (
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A binary classifier: a LightGBM booster as text, and the encoding of its features."""
+    """A LightGBM booster as text, and the encoding of its features."""
 
     booster_text: str
     encoding: Encoding
@@ -66,7 +67,7 @@ class FittedModel:
         return digest.hexdigest()
 
     def predict(self, frame: pl.DataFrame, *, threads: int = 0) -> pl.Series:
-        """Score each row: Float64 "score", the probability of the positive class in [0, 1].
+        """Score each row: Float64 "score", the probability of the positive class, or the number.
 
         A row's score depends on no other row. `threads` 0 means all cores.
 
@@ -131,9 +132,10 @@ def train(
     parameters: Mapping[str, Scalar],
     rounds: int,
     seed: int,
+    task: Task = "binary",
     threads: int = 0,
 ) -> FittedModel:
-    """Fit gradient-boosted trees to a binary target.
+    """Fit gradient-boosted trees to a binary target, or to a number by squared error.
 
     The order of rows matters (sums of floats, bagging) and is the caller's to fix, as
     `training_set.assemble` does. The number of threads does not matter.
@@ -141,22 +143,24 @@ def train(
     Args:
         frame: one row per example; rows whose target is null are left out.
         features: columns to learn from, in the model's order.
-        target: Boolean, or a number that is 0 or 1.
+        target: Boolean, or a number that is 0 or 1; for regression any finite number, which
+            LightGBM holds as float32.
         parameters: LightGBM's, by any of their names, but none that this function sets.
         rounds: trees to grow, at least 1.
         seed: every random choice follows from it, 0 to 2**31 - 1.
+        task: decides the objective, and what the target may be.
         threads: 0 means all cores.
 
     Raises:
         FeatureError: a column is missing or of a dtype that can't be learnt from.
-        TrainingError: no labelled rows, one class only, a target that is not binary, an
-            unknown or reserved parameter, or LightGBM refused.
+        TrainingError: no labelled rows, one class or one number only, a target that is not
+            binary, or not finite, an unknown or reserved parameter, or LightGBM refused.
     """
     if rounds < 1:
         raise TrainingError(f"rounds is {rounds}; a model needs at least 1")
     if not 0 <= seed < 2**31:
         raise TrainingError(f"seed is {seed}; LightGBM takes 0 to {2**31 - 1}")
-    labels, labelled = _labelled(frame, target)
+    labels, labelled = _labelled(frame, target, task)
     if target in features:
         raise TrainingError(f"target `{target}` is among the features: the model would be told")
     lightgbm = load_lightgbm()
@@ -164,7 +168,7 @@ def train(
     encoding = Encoding.fit(labelled, features)
     settings = {
         **parameters,
-        "objective": "binary",
+        "objective": task,  # LightGBM's names are the same two
         "seed": seed,  # LightGBM derives the seeds of bagging, sampling and the rest from it
         "deterministic": True,
         "force_row_wise": True,
@@ -201,26 +205,49 @@ def load_lightgbm() -> ModuleType:
     return lightgbm  # type: ignore[no-any-return]  # LightGBM's imports are skipped
 
 
-def _labelled(frame: pl.DataFrame, target: str) -> tuple[pl.Series, pl.DataFrame]:
+def _labelled(frame: pl.DataFrame, target: str, task: Task) -> tuple[pl.Series, pl.DataFrame]:
     if target not in frame.columns:
         raise FeatureError(f"no target column `{target}`{did_you_mean(target, frame.columns)}")
     labelled = frame.filter(pl.col(target).is_not_null())
     if labelled.is_empty():
         raise TrainingError(f"no row has a `{target}`: wait until a window's labels are mature")
     labels = labelled.get_column(target)
-    if not (labels.dtype.is_numeric() or labels.dtype == pl.Boolean):
-        raise TrainingError(f"target `{target}` is {labels.dtype}; it must be Boolean, or 0 and 1")
+    allowed = "Boolean, or 0 and 1" if task == "binary" else "a number"
+    if not (labels.dtype.is_numeric() or (labels.dtype == pl.Boolean and task == "binary")):
+        raise TrainingError(f"target `{target}` is {labels.dtype}; it must be {allowed}")
     labels = labels.cast(pl.Float32)
+    if task == "binary":
+        _check_classes(labels, target)
+    else:
+        _check_numbers(labels, target)
+    return labels, labelled
+
+
+def _check_classes(labels: pl.Series, target: str) -> None:
     values = set(labels.unique().to_list())
     if not values <= {0.0, 1.0}:
         shown = ", ".join(f"{value:g}" for value in sorted(values)[:3])
-        raise TrainingError(f"target `{target}` holds {shown}, ...; it must be 0 or 1")
+        raise TrainingError(
+            f"target `{target}` holds {shown}, ...; it must be 0 or 1, or the task regression"
+        )
     if len(values) == 1:
         raise TrainingError(
             f"all {len(labels)} rows have `{target}` = {values.pop():g}:"
             " nothing can be learnt from one class; train on more windows"
         )
-    return labels, labelled
+
+
+def _check_numbers(labels: pl.Series, target: str) -> None:
+    if unusable := int((~labels.is_finite()).sum()):
+        raise TrainingError(
+            f"target `{target}` is NaN, infinite or beyond float32 in {unusable} of {len(labels)}"
+            " rows; make it null where it is unknown"
+        )
+    if labels.min() == labels.max():
+        raise TrainingError(
+            f"all {len(labels)} rows have `{target}` = {labels[0]:g}:"
+            " nothing can be learnt from one number; train on more windows"
+        )
 
 
 def _check_parameters(lightgbm: ModuleType, parameters: Mapping[str, Scalar]) -> None:

@@ -117,7 +117,7 @@ def retrain(keep: Keeping) -> Made:
                 else opponent.predict(rows)
             )
             windows[str(window)] = (rows[TARGET], challenger.predict(rows), theirs)
-        found = compare(limits.metric, windows, least, opponent=name)
+        found = compare(declaration.metric, windows, least, opponent=name)
         gates.append((f"better_than_{name}", found.passed, found.gain, least, found.sentence))
     refit = keep.fit("refit", frame.windows, training.seed)
     newest = keep.newest_rows()
