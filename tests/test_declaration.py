@@ -175,6 +175,13 @@ def test_an_offset_or_another_zone_names_the_same_window() -> None:
         ({"training": {"frame_windows": 4}}, "an expanding one has none"),
         ({"training": {"first_after": 2}}, "first_after 2 leaves nothing"),
         ({"retraining": {"cooldown_windows": 2}}, "must be above holdout_windows 2"),
+        ({"task": "ranking"}, "task"),
+        ({"gates": {"metric": "rmse"}}, "rmse can't judge the task binary; it can be auc or"),
+        ({"task": "regression", "gates": {"metric": "auc"}}, "it can be rmse or mae"),
+        ({"gates": {"metric": "r2"}}, "gates.metric"),
+        ({"retraining": {"cost": 0}}, "retraining.cost"),
+        ({"retraining": {"cost": float("nan")}}, "retraining.cost"),
+        ({"retraining": {"kpi": ".features:KPI"}}, "a kpi is in money, .* declare cost"),
     ],
 )
 def test_a_declaration_that_cannot_be_kept_is_refused(change: dict[str, Any], words: str) -> None:
@@ -192,18 +199,35 @@ def test_the_bounds_themselves_are_allowed() -> None:
     assert declared.training.frame_windows == 2
 
 
+@pytest.mark.parametrize(
+    ("changes", "metric"),
+    [
+        ({}, "auc"),
+        ({"task": "regression"}, "rmse"),
+        ({"gates": {"metric": "brier"}}, "brier"),
+        ({"task": "regression", "gates": {"metric": "mae"}}, "mae"),
+    ],
+)
+def test_the_metric_is_the_declared_one_or_the_tasks(changes: dict[str, Any], metric: str) -> None:
+    assert declaration(**changes).metric == metric
+
+
 def test_a_declaration_never_changes() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         declaration().windows.start = "2013-01-07"  # type: ignore[misc]  # that is the test
 
 
 def test_references_are_made_absolute_and_absolute_ones_left() -> None:
-    declared = declaration(features="other.module:F").within("project.defs.late")
+    declared = declaration(
+        features="other.module:F", retraining={"cost": 100, "kpi": ".features:KPI"}
+    ).within("project.defs.late")
 
     assert declared.batches.contract == "project.defs.late.schema:Batch"
     assert declared.labels.contract == "project.defs.late.schema:Outcome"
     assert declared.labels.target == "project.defs.late.features:TARGET"
     assert declared.features == "other.module:F"
+    assert declared.retraining.kpi == "project.defs.late.features:KPI"
+    assert declaration().within("project.defs.late").retraining.kpi is None
 
 
 def test_labels_mature_by_the_clock_of_the_windows() -> None:

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops_assets.declaration import METRICS_OF
 from mlops_assets.errors import TrainingError, UnknownNameError
 from mlops_assets.learning.metrics import METRICS, auc, brier, log_loss, metric_named
 
+CENTS = st.integers(-(10**8), 10**8).map(lambda cents: cents / 100)
 ROWS = st.lists(st.tuples(st.booleans(), st.sampled_from([0.1, 0.2, 0.5, 0.9])), max_size=30)
 
 
@@ -87,3 +89,37 @@ def test_rows_that_can_not_be_judged_are_refused(
 ) -> None:
     with pytest.raises(TrainingError, match=message):
         auc(pl.Series(truth), pl.Series(score))
+
+
+def test_rmse_and_mae_by_hand() -> None:
+    truth, score = pl.Series([1.0, -2.0, 4.0]), pl.Series([2.0, 0.0, 4.0])
+    assert METRICS["rmse"].of(truth, score) == pytest.approx(math.sqrt(5 / 3))
+    assert METRICS["mae"].of(truth, score) == pytest.approx(1.0)
+    assert metric_named("rmse").gain(2.0, 3.0) == pytest.approx(1.0)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.tuples(CENTS, CENTS), min_size=1, max_size=30),
+    st.floats(0.1, 1e3),
+)
+def test_errors_are_in_the_targets_unit(rows: list[tuple[float, float]], unit: float) -> None:
+    truth, score = pl.Series([t for t, _ in rows]), pl.Series([s for _, s in rows])
+    for name in ("rmse", "mae"):
+        plain, scaled = METRICS[name].of(truth, score), METRICS[name].of(truth * unit, score * unit)
+        assert plain is not None
+        assert scaled == pytest.approx(plain * unit, rel=1e-9, abs=1e-9)
+    # the mean of errors is never more than their root mean square
+    assert METRICS["mae"].of(truth, score) <= METRICS["rmse"].of(truth, score) * (1 + 1e-9)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", ["rmse", "mae"])
+@pytest.mark.parametrize("truth", [math.nan, math.inf])
+def test_a_truth_that_is_no_number_is_refused(name: str, truth: float) -> None:
+    with pytest.raises(TrainingError, match="NaN or infinite"):
+        METRICS[name].of(pl.Series([1.0, truth]), pl.Series([1.0, 1.0]))
+
+
+def test_every_metric_is_of_the_task_that_the_declaration_gives_it() -> None:
+    for task, names in METRICS_OF.items():
+        assert [name for name, metric in METRICS.items() if metric.task == task] == list(names)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.errors import FeatureError, MlopsError, TrainingError
-from mlops_assets.learning.metrics import auc
+from mlops_assets.learning.metrics import auc, rmse
 from mlops_assets.learning.training import FittedModel, train
 
 SAMPLED = {"num_leaves": 7, "bagging_fraction": 0.7, "bagging_freq": 1, "feature_fraction": 0.7}
@@ -152,3 +152,46 @@ def test_a_damaged_folder_is_refused(model: FittedModel, tmp_path: Path) -> None
     (tmp_path / "model.txt").write_text("tree\n")
     with pytest.raises(MlopsError, match="not a LightGBM model"):
         FittedModel.load(tmp_path)
+
+
+def test_a_number_is_learnt_as_a_number() -> None:
+    # given delays in minutes, thousands of them and below zero too
+    def delays(seed: int) -> pl.DataFrame:
+        rows = flights(seed=seed)
+        return rows.with_columns(late=3_000 * pl.col("wind") - 10_000 * (pl.col("carrier") == "UA"))
+
+    model = fit(delays(0), task="regression", rounds=60, parameters={"num_leaves": 15})
+    unseen = delays(1)
+    scores = model.predict(unseen)
+    # then scores are minutes, and far nearer than their mean
+    error = rmse(unseen["late"], scores)
+    assert error is not None
+    assert error < 0.15 * unseen["late"].std()  # type: ignore[operator]
+    assert scores.min() < -10_000  # type: ignore[operator]
+    assert fit(delays(0), task="regression", rounds=60, parameters={"num_leaves": 15}) == model
+
+
+def test_whole_numbers_and_decimals_are_numbers_and_unlabelled_rows_left_out() -> None:
+    whole = flights(500).with_columns(late=(pl.col("wind") * 10).cast(pl.Int16))
+    model = fit(whole, task="regression")
+    as_decimal = whole.with_columns(pl.col("late").cast(pl.Decimal(10, 2)))
+    assert fit(as_decimal, task="regression").checksum == model.checksum
+    unlabelled = whole.with_columns(late=pl.lit(None, pl.Int16))
+    assert fit(pl.concat([whole, unlabelled]), task="regression").checksum == model.checksum
+
+
+@pytest.mark.parametrize(
+    ("late", "message"),
+    [
+        (pl.lit(float("nan")), "NaN, infinite or beyond float32 in 200 of 200 rows"),
+        (pl.when(pl.col("wind") > 0).then(float("inf")).otherwise(1.0), "NaN, infinite"),
+        (pl.col("wind") * 1e300, "beyond float32"),
+        (pl.lit(7), "= 7: nothing can be learnt from one number"),
+        (pl.col("late"), "is Boolean; it must be a number"),
+        (pl.col("carrier"), "is String; it must be a number"),
+        (pl.duration(minutes=pl.col("wind")), "is Duration.*; it must be a number"),
+    ],
+)
+def test_a_target_that_is_no_number_is_refused(late: pl.Expr, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        fit(flights(200).with_columns(late=late), task="regression")
