@@ -9,12 +9,14 @@ import polars as pl
 
 from mlops_assets.assets.training_set import TARGET
 from mlops_assets.backtest.models import Mark, Models
+from mlops_assets.backtest.twins import Twins
 from mlops_assets.backtest.verdicts import Verdicts
 from mlops_assets.batches.maturity import LandedWindows
 from mlops_assets.decisions import attempts as past
 from mlops_assets.decisions import evidence as speaks
 from mlops_assets.decisions.attempts import Attempt
 from mlops_assets.decisions.governor import Decision, Evidence, Facts, Rules, changed, first, govern
+from mlops_assets.decisions.staleness import staleness
 from mlops_assets.declaration import Declaration
 from mlops_assets.learning.comparison import agreement, baseline, compare
 from mlops_assets.learning.frames import frame_of
@@ -47,6 +49,11 @@ class Course:
 
     Attributes:
         declaration: the model's, with the policy's sections.
+        models: shared by all policies, as verdicts and twins are.
+        verdicts: see there.
+        twins: see there.
+        rules: of the governor.
+        cost: of a retraining, in the unit of the staleness.
         head_start: windows by which a calendar's first retraining comes earlier: its phase.
 
     """
@@ -54,7 +61,9 @@ class Course:
     declaration: Declaration
     models: Models
     verdicts: Verdicts
+    twins: Twins
     rules: Rules
+    cost: float
     head_start: int = 0
     champions: list[Served] = field(default_factory=list)
     retrainings: list[Retraining] = field(default_factory=list)
@@ -198,7 +207,7 @@ class Course:
                 )
                 for window in holdout
             }
-            compared = compare(models.metric, windows, least, opponent=opponent)
+            compared = compare(self.declaration.metric, windows, least, opponent=opponent)
             if not compared.passed:
                 failed.append(compared.sentence)
         return "; ".join(failed) or None
@@ -254,9 +263,9 @@ class Course:
             champion,
             newest,
             measured,
-            metric=self.models.metric,
+            metric=self.declaration.metric,
             worst=limit.worst,
-            higher_is_better=metric_named(self.models.metric).higher_is_better,
+            higher_is_better=metric_named(self.declaration.metric).higher_is_better,
             needed=limit.needed,
             of_last=limit.of_last,
         )
@@ -284,5 +293,14 @@ class Course:
     def _staleness(
         self, champion: speaks.Champion, landed: LandedWindows, newest: str
     ) -> list[Evidence]:
-        del champion, landed, newest
-        return []
+        served = self.champion
+        assert served is not None
+        differences = [
+            self.twins.difference(served.mark.windows, window)
+            for window in landed.mature
+            if window > served.window
+        ]
+        found = staleness(differences, self.cost, measure=self.declaration.metric)
+        if not found.due:
+            return []
+        return speaks.staleness(champion, newest, differences[-1].window, found.sentence)

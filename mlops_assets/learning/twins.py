@@ -124,7 +124,7 @@ def compare_twins(
             figures.append(measure.of(labelled[target], score))
         else:
             scored = labelled.with_columns(score.alias("score"), labelled[target].alias("target"))
-            figures.append(_money(scored, kpi) / months)
+            figures.append(money_of(scored, kpi) / months)
     ours, theirs = figures
     if ours is None or theirs is None:
         reason = f"{metric} is undefined on its {labelled.height:,} labelled rows"
@@ -159,7 +159,13 @@ def _too_little(
     return ""
 
 
-def _money(scored: pl.DataFrame, kpi: pl.Expr) -> float:
+def money_of(scored: pl.DataFrame, kpi: pl.Expr) -> float:
+    """Return the sum of a KPI over rows that hold what it names: features, `score`, `target`.
+
+    Raises:
+        DeclarationError: the KPI fails, or gives something else than finite numbers.
+
+    """
     try:
         amounts = scored.select(kpi.alias("money")).get_column("money")
     except PolarsError as error:

@@ -161,7 +161,7 @@ class Situation:
         ]
 
     def _performance(self, champion: speaks.Champion, newest: str) -> list[Evidence]:
-        limit, metric = self.declaration.retraining.performance, self.declaration.gates.metric
+        limit, metric = self.declaration.retraining.performance, self.declaration.metric
         if limit is None:
             return []
         rows = self.store.latest(
