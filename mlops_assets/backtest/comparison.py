@@ -125,11 +125,11 @@ class Backtest:
 
     @cached_property
     def measured(self) -> list[str]:
-        """Those of them on which the first model's metric is defined."""
+        """Those of them with mature labels, on which the first model's metric is defined."""
         return [
             window
-            for window in self.served
-            if window in self.history.labelled
+            for window in self.history.landed(self.history.windows[-1]).mature
+            if window > self.frozen.window
             and self.models.value(self.frozen.mark, window) is not None
         ]
 

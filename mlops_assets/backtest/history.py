@@ -88,11 +88,20 @@ def gathered(
     declaration: Declaration,
     repository: Repository | None,
     files: Mapping[str, Mapping[Kind, Path]],
+    since: str | None = None,
+    until: str | None = None,
 ) -> Iterator[History]:
     """Bring a history together: what landed on main, and files of windows that did not yet.
 
     What landed is taken as it is now, corrections included. Files are checked as a landing is;
     what does not pass is left out.
+
+    Args:
+        declaration: of the model.
+        repository: whose main is read; None: there is none yet.
+        files: window -> kind -> file, of the declared history.
+        since: first window.
+        until: last window.
 
     Raises:
         DeclarationError: there is no window at all.
@@ -108,7 +117,11 @@ def gathered(
             }
             for kind in KINDS
         }
-        windows = tuple(sorted(parts["batches"]))
+        windows = tuple(
+            window
+            for window in sorted(parts["batches"])
+            if (since is None or window >= since) and (until is None or window <= until)
+        )
         if not windows:
             raise DeclarationError(
                 f"{declaration.name}: no history to play; `mlops import` brings one in, or "

@@ -113,12 +113,42 @@ def replay(
     *,
     since: Annotated[str | None, typer.Option("--from", help="First window to play.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Last window to play.")] = None,
+    policy: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--policy",
+            help="Change nothing, but say what this policy would have done beside the declared "
+            "one: a YAML file with `drift` and `retraining`. May be repeated.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="With --policy: the picture, .svg or .png; else in the home."),
+    ] = None,
+    further: Annotated[
+        list[Path] | None, typer.Argument(help="Further policy files.", hidden=True)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play history window by window through the real assets and sensors."""
-    from mlops_assets.cli.replay import replay_model
+    """Play history window by window through the real assets and sensors.
 
+    With --policy, play it under several policies side by side, and leave all state as it is.
+    """
+    if not policy and (further or plot):
+        raise typer.BadParameter("goes with --policy only", param_hint="--plot, or a file")
     with interruptible():
+        if policy:
+            from mlops_assets.cli.judging import judge_policies
+
+            files = [*policy, *(further or ())]
+            judged = judge_policies(model, files, since=since, until=until, plot=plot)
+            if as_json:
+                print_json(judged.as_json())
+            else:
+                judged.print()
+            return
+        from mlops_assets.cli.replay import replay_model
+
         summary = replay_model(model, since=since, until=until)
     if as_json:
         print_json(summary.as_json())
