@@ -1,0 +1,155 @@
+"""A backtest decides as production does, and shares what policies have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.backtest.comparison import Backtest, compared
+from mlops_assets.backtest.history import gathered
+from mlops_assets.backtest.policies import declared, replaced
+from mlops_assets.batches.landing import Kind
+from mlops_assets.declaration import Declaration
+from tests import tiny
+from tests.conftest import Played
+
+WINDOWS = 14
+
+
+def files(project: Path) -> dict[str, dict[Kind, Path]]:
+    kinds: tuple[Kind, ...] = ("batches", "labels")
+    return {
+        tiny.window(number): {
+            kind: project / "history" / kind / f"{tiny.window(number)}.parquet" for kind in kinds
+        }
+        for number in range(WINDOWS)
+    }
+
+
+@pytest.fixture
+def declaration(played: Played) -> Declaration:
+    return played.player.declaration
+
+
+@pytest.fixture
+def backtest(played: Played, declaration: Declaration) -> Iterator[Backtest]:
+    with gathered(declaration, None, files(played.project.root)) as history:
+        yield Backtest(history, declaration)
+
+
+def course_of(backtest: Backtest, **retraining: object) -> list[tuple[str, str, bool]]:
+    policy = replaced("a policy", backtest.declaration, {"retraining": retraining})
+    course = backtest.course(policy.declaration, 0.01).play()
+    return [(one.window, one.trigger, one.promoted) for one in course.retrainings]
+
+
+def test_it_retrains_when_and_why_production_did(played: Played, declaration: Declaration) -> None:
+    # given a history that Dagster played, with its drift and its refusals
+    played.turn(*range(WINDOWS))
+    entries = played.ledger.entries("tiny")
+    assert len(entries) > 1
+
+    # when what landed is played again by the backtest
+    with gathered(declaration, played.repository, {}) as history:
+        course = Backtest(history, declaration).course(declaration, 0.01).play()
+
+    # then each attempt is the same: its window, its reason, its models, its end
+    assert [(one.window, one.trigger, one.promoted, one.reason) for one in course.retrainings] == [
+        (e.window, e.trigger, e.event == "promoted", e.reason) for e in entries
+    ]
+    assert [served.mark.windows for served in course.champions] == [
+        e.training_windows for e in entries if e.event == "promoted"
+    ]
+    for served, entry in zip(
+        course.champions, [e for e in entries if e.event == "promoted"], strict=True
+    ):
+        assert served.version == entry.version
+    # and so is each decision that was held back
+    held = [
+        (row["window"], row["trigger"], row["code"])
+        for row in played.store.rows("decisions", model="tiny")
+        if row["decision"] == "held_back"
+    ]
+    assert [
+        (one.evidence.window, one.evidence.trigger, one.code)
+        for one in course.decisions
+        if not one.retrain
+    ] == held
+
+
+def test_its_models_are_those_of_production(played: Played, declaration: Declaration) -> None:
+    played.turn(*range(9))
+    entry = played.ledger.entries("tiny")[0]
+    registry_model = played.materialize  # the registry's copy is read below
+    assert registry_model is not None
+
+    with gathered(declaration, None, files(played.project.root)) as history:
+        backtest = Backtest(history, declaration)
+        made = backtest.models.fitted(backtest.frozen.mark)
+
+    from mlops_assets.assets.model import load_model
+    from mlops_assets.resources import RegistryResource
+
+    kept = load_model(RegistryResource().tracking("tiny"), str(entry.mlflow_run_id))
+    assert made.checksum == kept.checksum
+
+
+def test_a_calendar_keeps_its_period_and_its_phase(backtest: Backtest) -> None:
+    calendar = {"triggers": ["schedule"], "every_windows": 3}
+    first, *others = [window for window, *_ in course_of(backtest, **calendar)]
+
+    apart = [backtest.declaration.windows.distance(first, other) for other in others]
+    assert apart == [3, 6][: len(apart)]
+    assert apart
+
+    policy = replaced("earlier", backtest.declaration, {"retraining": calendar})
+    course = backtest.course(policy.declaration, 0.01, head_start=1).play()
+    earlier = [one.window for one in course.retrainings][1]
+    assert backtest.declaration.windows.distance(first, earlier) == 2
+
+
+def test_no_trigger_is_the_frozen_model(backtest: Backtest) -> None:
+    assert [what for _, what, _ in course_of(backtest, triggers=[])] == ["initial"]
+
+
+def test_a_budget_holds_back_and_says_so(backtest: Backtest) -> None:
+    often = {"triggers": ["schedule"], "every_windows": 2}
+    free = course_of(backtest, **often)
+    policy = replaced(
+        "thrifty", backtest.declaration, {"retraining": {**often, "runs_per_month": 1}}
+    )
+
+    course = backtest.course(policy.declaration, 0.01).play()
+
+    assert 1 < len(course.retrainings) < len(free)
+    assert "budget" in {one.code for one in course.decisions}
+
+
+def test_policies_share_their_models_and_are_valued_alike(backtest: Backtest) -> None:
+    base = backtest.declaration
+    policies = [
+        declared(base),
+        replaced("frozen", base, {"retraining": {"triggers": []}}),
+        replaced("calendar", base, {"retraining": {"triggers": ["schedule"], "every_windows": 2}}),
+    ]
+    results, best = compared(backtest, policies, lambda _: None)
+    fits = len(backtest.models.seconds)
+
+    # a second comparison of the same fits nothing, and says the same
+    again, _ = compared(backtest, policies, lambda _: None)
+    assert len(backtest.models.seconds) == fits
+    assert [one.net for one in again] == [one.net for one in results]
+
+    drift, frozen, calendar = results
+    assert (frozen.attempts, frozen.gain, frozen.net) == (0, 0.0, 0.0)
+    # the history turns at window 9: a newer model is worth more than it costs
+    assert drift.gain > 0
+    for one in results:
+        assert one.net == pytest.approx(one.gain - backtest.cost * one.attempts)
+        assert one.gain == pytest.approx(sum(one.by_window.values()))
+        assert one.net <= best.net + 1e-12
+        assert one.share == pytest.approx(one.net / best.net)
+    assert calendar.attempts > drift.attempts
+    assert calendar.minutes > 0
