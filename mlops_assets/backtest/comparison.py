@@ -8,6 +8,7 @@ from functools import cached_property
 from statistics import fmean
 
 from mlops_assets.backtest.course import Course, Served
+from mlops_assets.backtest.gates import Gates
 from mlops_assets.backtest.history import History
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.backtest.policies import Policy
@@ -91,6 +92,11 @@ class Backtest:
         return Twins(self.models)
 
     @cached_property
+    def gates(self) -> Gates:
+        """What the gates said."""
+        return Gates(self.models)
+
+    @cached_property
     def frozen(self) -> Served:
         """The first champion, which the gates and no policy decide on.
 
@@ -136,7 +142,9 @@ class Backtest:
     def course(self, declaration: Declaration, cost: float, head_start: int = 0) -> Course:
         """Return a policy's course, not yet played."""
         rules = rules_of(declaration)
-        return Course(declaration, self.models, self.verdicts, self.twins, rules, cost, head_start)
+        return Course(
+            declaration, self.models, self.verdicts, self.twins, self.gates, rules, cost, head_start
+        )
 
     def played(self, policy: Policy, best: Best, *, cost: float, head_start: int = 0) -> Played:
         """Play a policy and value it at a cost."""

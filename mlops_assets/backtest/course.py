@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import polars as pl
-
-from mlops_assets.assets.training_set import TARGET
+from mlops_assets.backtest.gates import Gates
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.backtest.twins import Twins
 from mlops_assets.backtest.verdicts import Verdicts
@@ -18,7 +16,6 @@ from mlops_assets.decisions.attempts import Attempt
 from mlops_assets.decisions.governor import Decision, Evidence, Facts, Rules, changed, first, govern
 from mlops_assets.decisions.staleness import staleness
 from mlops_assets.declaration import Declaration
-from mlops_assets.learning.comparison import agreement, baseline, compare
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.metrics import metric_named
 
@@ -49,9 +46,10 @@ class Course:
 
     Attributes:
         declaration: the model's, with the policy's sections.
-        models: shared by all policies, as verdicts and twins are.
+        models: shared by all policies, as what follows is.
         verdicts: see there.
         twins: see there.
+        gates: see there.
         rules: of the governor.
         cost: of a retraining, in the unit of the staleness.
         head_start: windows by which a calendar's first retraining comes earlier: its phase.
@@ -62,6 +60,7 @@ class Course:
     models: Models
     verdicts: Verdicts
     twins: Twins
+    gates: Gates
     rules: Rules
     cost: float
     head_start: int = 0
@@ -165,12 +164,16 @@ class Course:
         )
         challenger = self.models.mark(frame.training)
         used = [challenger]
-        refusal = self._refusal(challenger, frame.holdout)
+        champion = self.champion.mark if self.champion else None
+        refusal = self.gates.refusal(challenger, champion, frame.holdout)
         refit = self.models.mark(frame.windows)
         if refusal is None:
             others = [self.models.mark(frame.training, further_seed=n) for n in (1, 2)]
             used += [refit, *others]
-            refusal = self._disagreement(challenger, refit, others, landed)
+            fresh = [window for window in landed.batches if window not in refit.windows]
+            refusal = self.gates.disagreement(
+                refit, (challenger, *others), fresh[-1:] or frame.holdout
+            )
         minutes = sum(self.models.seconds[mark] for mark in used) / 60
         window = str(landed.newest)
         promoted = refusal is None
@@ -182,59 +185,6 @@ class Course:
         assert landed.now is not None
         self._attempts.append(Attempt(window, landed.now, promoted, minutes, frame.windows[-1]))
         self._answered.add(one.cause)
-
-    def _refusal(self, challenger: Mark, holdout: tuple[str, ...]) -> str | None:
-        """Say why the gates refuse a challenger, if they do."""
-        models, gates = self.models, self.declaration.gates
-        learnt = models.history.rows(challenger.windows)[TARGET]
-        rate = float(learnt.cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]  # Polars types a mean as anything
-        opponents = {
-            "baseline": (
-                gates.min_gain_over_baseline,
-                {window: baseline(rate, models.rows(window).height) for window in holdout},
-            )
-        }
-        if self.champion is not None:
-            theirs = {window: models.scores(self.champion.mark, window) for window in holdout}
-            opponents["champion"] = (gates.min_gain, theirs)
-        failed = []
-        for opponent, (least, scores) in opponents.items():
-            windows = {
-                window: (
-                    models.rows(window)[TARGET],
-                    models.scores(challenger, window),
-                    scores[window],
-                )
-                for window in holdout
-            }
-            compared = compare(self.declaration.metric, windows, least, opponent=opponent)
-            if not compared.passed:
-                failed.append(compared.sentence)
-        return "; ".join(failed) or None
-
-    def _disagreement(
-        self, challenger: Mark, refit: Mark, others: list[Mark], landed: LandedWindows
-    ) -> str | None:
-        """Say how the refit strays from the challenger that the gates saw, if it does."""
-        fresh = [window for window in landed.batches if window not in refit.windows]
-        rows = fresh[-1:] or list(refit.windows[-self.declaration.gates.holdout_windows :])
-        scores = {
-            mark: pl.concat([self.models.scores(mark, window) for window in rows])
-            for mark in (challenger, refit, *others)
-        }
-        gates = self.declaration.gates
-        failed = []
-        for by, tolerance in (("score", gates.score_agreement), ("rank", gates.rank_agreement)):
-            found = agreement(
-                scores[refit],
-                scores[challenger],
-                [scores[other] for other in others],
-                by="score" if by == "score" else "rank",
-                tolerance=tolerance,
-            )
-            if not found.passed:
-                failed.append(found.sentence)
-        return "; ".join(failed) or None
 
     def _drift(self, champion: speaks.Champion, newest: str) -> list[Evidence]:
         served = self.serving(newest)

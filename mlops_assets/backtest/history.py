@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,7 +43,7 @@ class History:
     windows: tuple[str, ...]
     labelled: frozenset[str]
     refused: tuple[str, ...] = ()
-    _rows: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
+    _landed: dict[str, LandedWindows] = field(default_factory=dict, repr=False)
 
     def rows(self, windows: Sequence[str]) -> pl.DataFrame:
         """Return the rows of some windows, in order, as a training set has them."""
@@ -63,6 +62,11 @@ class History:
 
     def landed(self, newest: str) -> LandedWindows:
         """Return what had landed, and matured, when `newest` was the newest window."""
+        if newest not in self._landed:
+            self._landed[newest] = self._landed_at(newest)
+        return self._landed[newest]
+
+    def _landed_at(self, newest: str) -> LandedWindows:
         batches = tuple(window for window in self.windows if window <= newest)
         now = self.declaration.windows.ends(newest)
         mature = tuple(
@@ -77,10 +81,6 @@ class History:
         """Return the window's length in months."""
         windows = self.declaration.windows
         return (windows.ends(window) - windows.begins(window)) / MONTH
-
-    def now(self, newest: str) -> datetime:
-        """Return the data's time when `newest` was the newest window."""
-        return self.declaration.windows.ends(newest)
 
 
 @contextmanager
