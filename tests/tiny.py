@@ -93,6 +93,13 @@ FILES = {
     """,
 }
 
+# the same project asked for a number instead of a class
+REGRESSION = (
+    ("paid = dy.Int64(nullable=True)", "spent = dy.Float64(nullable=True)"),
+    ('TARGET = pl.col("paid") == 1', 'TARGET = pl.col("spent")'),
+    ("name: tiny\n", "name: tiny\n          task: regression\n"),
+)
+
 
 def window(number: int) -> str:
     """Return the key of the window of that number, from 0."""
@@ -100,7 +107,7 @@ def window(number: int) -> str:
 
 
 def batch(
-    number: int, rows: int = 300, *, drifted: bool = False
+    number: int, rows: int = 300, *, drifted: bool = False, regression: bool = False
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the batch and the outcomes of a window; the same number gives the same rows."""
     random = np.random.default_rng(number)
@@ -122,20 +129,29 @@ def batch(
         keys.with_columns(
             pl.Series("amount", amount), pl.Series("other", other), pl.Series("colour", colour)
         ),
-        keys.with_columns(pl.Series("paid", paid.astype(np.int64))),
+        keys.with_columns(
+            pl.Series("spent", 1000 * lean + random.normal(0.0, 500.0, rows))
+            if regression
+            else pl.Series("paid", paid.astype(np.int64))
+        ),
     )
 
 
-def make_project(root: Path, windows: int = 14, drift_at: int = 9) -> Path:
+def make_project(
+    root: Path, windows: int = 14, drift_at: int = 9, *, regression: bool = False
+) -> Path:
     """Write the project and its history; return its folder."""
-    for name, text in FILES.items():
+    for name, written in FILES.items():
+        text = written
+        for binary, number in REGRESSION if regression else ():
+            text = text.replace(binary, number)
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(dedent(text).lstrip())
     for kind in ("batches", "labels"):
         (root / "history" / kind).mkdir(parents=True)
     for number in range(windows):
-        rows, outcomes = batch(number, drifted=number >= drift_at)
+        rows, outcomes = batch(number, drifted=number >= drift_at, regression=regression)
         rows.write_parquet(root / "history/batches" / f"{window(number)}.parquet")
         outcomes.write_parquet(root / "history/labels" / f"{window(number)}.parquet")
     return root

@@ -104,7 +104,7 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
             metadata={
                 **described(written, report.rows, frame.collect_schema()),
                 "null_shares": dict(report.facts.get("null_shares", {})),
-                **counts,
+                **{name: count for name, count in counts.items() if count is not None},
             },
             data_version=dg.DataVersion(info.checksum),
             check_results=list(check_results(asset, report)),
@@ -143,7 +143,7 @@ def _refused(
     return refuse_on_main(versions, declaration, kind, window, version, report)
 
 
-def _count(declaration: Declaration, kind: Kind, frame: pl.LazyFrame) -> dict[str, int]:
+def _count(declaration: Declaration, kind: Kind, frame: pl.LazyFrame) -> dict[str, int | None]:
     if kind == "batches":
         return {}
     target = load(declaration.labels.target).alias("target")
@@ -151,4 +151,5 @@ def _count(declaration: Declaration, kind: Kind, frame: pl.LazyFrame) -> dict[st
         positives=pl.col("target").sum(), unknown=pl.col("target").null_count()
     )
     positives, unknown = counted.collect(engine="streaming").row(0)
-    return {"positives": int(positives or 0), "unknown": int(unknown)}
+    classes = declaration.task == "binary"  # numbers have no positives
+    return {"positives": int(positives or 0) if classes else None, "unknown": int(unknown)}

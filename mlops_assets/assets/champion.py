@@ -156,7 +156,14 @@ class Promotion:
         ]
         gates = []
         for by, tolerance in kinds:
-            found = agreement(scores, challenger, others, by=by, tolerance=tolerance)
+            found = agreement(
+                scores,
+                challenger,
+                others,
+                by=by,
+                tolerance=tolerance,
+                task=self.declaration.task,
+            )
             gates.append(
                 Gate(
                     name=f"refit_{by}s_agree",

@@ -68,9 +68,9 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         versions = repository.get()
         held_out = rows_of(versions, declaration, pinned, pinned.holdout)
         learnt = rows_of(versions, declaration, pinned, pinned.training)
-        base_rate = float(learnt[TARGET].cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]  # Polars types a mean as anything
+        mean = float(learnt[TARGET].cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]  # Polars types a mean as anything
         model = load_model(tracking, challenger["mlflow_run_id"])
-        opponents: dict[str, FittedModel | float] = {"baseline": base_rate}
+        opponents: dict[str, FittedModel | float] = {"baseline": mean}
         if champion and champion.mlflow_run_id:
             opponents["champion"] = load_model(tracking, champion.mlflow_run_id)
         comparisons = {
@@ -154,7 +154,7 @@ def against(
     windows = {}
     for (window,), rows in sorted(held_out.group_by("window")):
         theirs = (
-            baseline(opponent, rows.height)
+            baseline(opponent, rows.height, declaration.task)
             if isinstance(opponent, float)
             else opponent.predict(rows)
         )

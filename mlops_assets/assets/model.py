@@ -109,7 +109,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
 def trained_code(declaration: Declaration) -> str:
     """Return the version of everything but the data that a trained model depends on."""
     features = code_version(load(declaration.features))
-    return f"{LEARNING_VERSION}-{features}-{declaration.digest('training', 'labels')}"
+    return f"{LEARNING_VERSION}-{features}-{declaration.digest('task', 'training', 'labels')}"
 
 
 def code_of(declaration: Declaration) -> Code:
@@ -201,6 +201,7 @@ def train_once(
         parameters=training.parameters,
         rounds=training.rounds,
         seed=seed,
+        task=declaration.task,
     )
     revision = revision_of(place_of(declaration.features))
     tags = {

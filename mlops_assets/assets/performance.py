@@ -8,6 +8,7 @@ import polars as pl
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import key, partitions, read_commit, scan
 from mlops_assets.assets.predictions import SCORE
+from mlops_assets.assets.training_set import MEAN_OF
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import ObjectNotFoundError
@@ -71,6 +72,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         value = metric.of(rows["target"], rows[SCORE])
         known = rows.filter(pl.col("target").is_not_null())
         base_rate = known["target"].cast(pl.Float64).mean() if known.height else None
+        mean_of = MEAN_OF[declaration.task].replace(" ", "_")
         version = entry.version if entry else None
         records = store.get()
         records.add(
@@ -107,10 +109,12 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                     marked=changes,
                     mark="another version serves",
                 ),
-                metric.name: value if value is not None else "undefined: one class only",
+                metric.name: value
+                if value is not None
+                else f"undefined on {known.height:,} labelled rows: none, or of one class only",
                 "labelled_rows": known.height,
                 "unlabelled_rows": rows.height - known.height,
-                "base_rate": float(base_rate) if base_rate is not None else "none",  # type: ignore[arg-type]  # Polars types a mean as anything
+                mean_of: float(base_rate) if base_rate is not None else "none",  # type: ignore[arg-type]  # Polars types a mean as anything
                 "version": version if version is not None else "none",
                 "commit": scored_at,
             },

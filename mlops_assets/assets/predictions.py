@@ -1,15 +1,18 @@
 """Each window scored by the champion in force when it landed."""
 
+import math
+
 import dagster as dg
 import polars as pl
 
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import described, key, partitions, read_commit, scan, write
 from mlops_assets.assets.model import load_model
-from mlops_assets.declaration import Declaration
+from mlops_assets.declaration import Declaration, Task
 from mlops_assets.resources import LedgerResource, RegistryResource, RepositoryResource
 
 SCORE = "score"
+BINS = 20
 
 
 def build(declaration: Declaration) -> dg.AssetsDefinition:
@@ -70,15 +73,10 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 "mlops.features_commit": commit,
             },
         )
-        buckets = scored[SCORE].hist(bins=[step / 20 for step in range(21)])
         return dg.MaterializeResult(
             metadata={
                 **described(written, scored.height, scored.schema),
-                "scores": plots.bars(
-                    [f"{step / 20:.2f}" for step in range(20)],
-                    buckets["count"].to_list(),
-                    f"rows by score, version {entry.version}",
-                ),
+                "scores": histogram(scored[SCORE], declaration.task, entry.version),
                 "version": entry.version,
                 "mlflow_run_id": entry.mlflow_run_id,
                 "mean_score": float(scored[SCORE].mean() or 0.0),  # type: ignore[arg-type]  # Polars types a mean as anything
@@ -87,3 +85,20 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         )
 
     return predictions
+
+
+def histogram(scores: pl.Series, task: Task, version: int | None) -> dg.MarkdownMetadataValue:
+    """Draw how many rows have which score: of 0 to 1, or of all but the outermost percents."""
+    low, high = 0.0, 1.0
+    if task == "regression":
+        low, high = (scores.quantile(share) or 0.0 for share in (0.01, 0.99))
+    width = (high - low) / BINS or 1.0  # a single score fills the first bin
+    inside = scores.clip(low, high)
+    place = ((inside - low) / width).floor().clip(0, BINS - 1).cast(pl.Int64)
+    counts = dict(place.value_counts().iter_rows())
+    digits = max(0, math.ceil(-math.log10(width)))
+    return plots.bars(
+        [f"{low + step * width:,.{digits}f}" for step in range(BINS)],
+        [counts.get(step, 0) for step in range(BINS)],
+        f"rows by score, version {version}",
+    )

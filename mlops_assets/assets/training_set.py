@@ -8,7 +8,7 @@ import polars as pl
 
 from mlops_assets.assets.commits import MAIN, described, key, made_by, scan, write
 from mlops_assets.batches.maturity import landed_windows
-from mlops_assets.declaration import Declaration, load
+from mlops_assets.declaration import Declaration, Task, load
 from mlops_assets.features.expressions import code_version, compute
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.training_set import assemble
@@ -16,6 +16,7 @@ from mlops_assets.resources import RepositoryResource
 from mlops_assets.versions import Repository
 
 TARGET = "target"
+MEAN_OF: dict[Task, str] = {"binary": "base rate", "regression": "mean target"}
 
 
 def build(declaration: Declaration) -> dg.AssetsDefinition:
@@ -71,7 +72,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         result = scan(versions, written.commit, written.path)
         figures = (
             result.group_by("window")
-            .agg(pl.len().alias("rows"), pl.col(TARGET).mean().alias("base_rate"))
+            .agg(pl.len().alias("rows"), pl.col(TARGET).cast(pl.Float64).mean().alias("mean"))
             .sort("window")
             .collect(engine="streaming")
         )
@@ -83,10 +84,12 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 "holdout": list(frame.holdout),
                 "left_out": left_out,
                 "inputs": inputs,
-                "base_rates": dg.MetadataValue.table(
+                "targets": dg.MetadataValue.table(
                     [
-                        dg.TableRecord({"window": w, "rows": n, "base rate": round(rate or 0.0, 4)})
-                        for w, n, rate in figures.iter_rows()
+                        dg.TableRecord(
+                            {"window": w, "rows": n, MEAN_OF[declaration.task]: round(mean, 4)}
+                        )
+                        for w, n, mean in figures.fill_null(0.0).iter_rows()
                     ]
                 ),
             },

@@ -131,6 +131,7 @@ class Rebuild:
             parameters=training.parameters,
             rounds=training.rounds,
             seed=training.seed,
+            task=self.declaration.task,
         )
         kept, registered, damage = self.registered_model()
         expected = training.model or (kept.checksum if kept else None)
@@ -295,7 +296,7 @@ def digest(files: Mapping[str, str]) -> str:
 def score_difference(
     kept: FittedModel | None, rebuilt: FittedModel, material: Material, windows: tuple[str, ...]
 ) -> float | None:
-    """Return the largest difference of two models' scores on the training rows, 0 to 1.
+    """Return the largest difference of two models' scores on the training rows.
 
     None if they are the same, or the registered one can't score these rows.
     """

@@ -23,6 +23,7 @@ from mlops_assets.cli.output import stderr, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import DeclarationError, HomeError, UnknownNameError
+from mlops_assets.learning.metrics import metric_named
 from mlops_assets.profiles.store import Store
 from mlops_assets.versions import Repository, open_repository
 
@@ -78,15 +79,15 @@ class Summary:
         if self.loop is None or self.frozen is None:
             stdout.print("  No window has both predictions and mature labels yet.")
         else:
-            gain = self.loop - self.frozen
+            gain = metric_named(self.metric).gain(self.loop, self.frozen)
             stdout.print(
                 f"  {self.windows} windows, {self.rows:,} labelled rows scored. Mean {self.metric} "
-                "of a window, measured on the same rows:"
+                "of a window, measured on the same rows, the gain last:"
             )
-            stdout.print(f"    the first model, frozen       {self.frozen:.4f}")
+            stdout.print(f"    the first model, frozen       {self.frozen:,.4f}")
             stdout.print(
-                f"    retrained {self.retrainings} times on evidence  {self.loop:.4f}   "
-                f"[bold]{gain:+.4f}[/bold]"
+                f"    retrained {self.retrainings} times on evidence  {self.loop:,.4f}   "
+                f"[bold]{gain:+,.4f}[/bold]"
             )
         stdout.print()
         stdout.print("  What was decided and why:  .venv/bin/mlops status", markup=False)

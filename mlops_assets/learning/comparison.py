@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,6 +11,7 @@ from typing import Literal
 
 import polars as pl
 
+from mlops_assets.declaration import Task
 from mlops_assets.errors import TrainingError
 from mlops_assets.learning.metrics import Metric, metric_named
 
@@ -33,7 +35,7 @@ class Comparison:
     opponent: str
     windows: tuple[WindowFigures, ...]
     gain: float | None  # mean over the windows where both are defined; positive is better
-    min_gain: float
+    min_gain: float  # in the metric's unit
     passed: bool
     sentence: str
 
@@ -69,7 +71,8 @@ def compare(
         metric: a name in `METRICS`.
         windows: per window (truth, challenger's scores, opponent's scores), of one length;
             rows whose truth is null are left out. `baseline` gives a naive opponent's scores.
-        min_gain: in the metric's unit; the mean gain must reach it.
+        min_gain: the mean gain must reach it; for a metric in the target's unit (rmse, mae) it is
+            a share of the opponent's mean figure, since no number of that unit suits all models.
         opponent: what the sentence calls the other side.
 
     Returns:
@@ -84,7 +87,9 @@ def compare(
         raise TrainingError("no windows to compare on: hold out at least one")
     figures = tuple(_figures(measure, window, *windows[window]) for window in sorted(windows))
     gains = [each.gain for each in figures if each.gain is not None]
-    gain = sum(gains) / len(gains) if gains else None
+    gain = fmean(gains) if gains else None
+    if measure.has_a_unit and gains:
+        min_gain *= fmean(each.opponent or 0.0 for each in figures if each.gain is not None)
     passed = gain is not None and gain >= min_gain
     return Comparison(
         metric=metric,
@@ -97,15 +102,17 @@ def compare(
     )
 
 
-def baseline(base_rate: float, rows: int) -> pl.Series:
-    """Return the naive opponent's scores: the base rate of the training rows, Float64.
+def baseline(mean: float, rows: int, task: Task = "binary") -> pl.Series:
+    """Return the naive opponent's scores: the target's mean over the training rows, Float64.
 
     Raises:
-        TrainingError: the base rate is no probability.
+        TrainingError: it is no probability where the task is binary, or no finite number.
     """
-    if not 0 <= base_rate <= 1:
-        raise TrainingError(f"a base rate of {base_rate} is not between 0 and 1")
-    return pl.Series("score", [base_rate], dtype=pl.Float64).new_from_index(0, rows)
+    if not math.isfinite(mean):
+        raise TrainingError(f"the training rows' mean target is {mean}: it is no number")
+    if task == "binary" and not 0 <= mean <= 1:
+        raise TrainingError(f"a base rate of {mean} is not between 0 and 1")
+    return pl.Series("score", [mean], dtype=pl.Float64).new_from_index(0, rows)
 
 
 def agreement(
@@ -115,12 +122,14 @@ def agreement(
     *,
     by: Literal["score", "rank"],
     tolerance: float,
+    task: Task = "binary",
 ) -> Agreement:
     """Judge whether the refit is still the model that passed the gates.
 
     The refit itself was compared with nobody. So it may not be further from the gated challenger
     than `tolerance` times what two seeds of the challenger are from each other, on the same rows.
-    By score, the distance is the mean absolute difference (in probability): a wrong level shows.
+    By score, the distance is the mean absolute difference (in probability, or in the target's
+    unit): a wrong level shows.
     By rank, it is one minus Spearman's correlation: a wrong order shows.
 
     Args:
@@ -130,13 +139,16 @@ def agreement(
         by: what is compared.
         tolerance: larger is more lenient. The refit knows newer windows, so an honest one is
             further away than another seed is; docs/decisions/ says how far it was seen to be.
+        task: what scores are. Where seeds hardly differ the refit is left some room: .01 of
+            probability; for numbers 5% of the sd of the challenger's scores; .005 of correlation.
 
     Raises:
         TrainingError: no other seeds, no rows, lengths differ, or a score is missing.
     """
     if not other_seeds:
         raise TrainingError("nothing says how far a refit may stray without another seed")
-    distance, floor = (_distance, 0.01) if by == "score" else (_rank_distance, 0.005)
+    distance = _distance if by == "score" else _rank_distance
+    floor = _floor(by, task, challenger)
     difference = distance(refit, challenger)
     between = fmean(
         distance(one, other) for one, other in combinations([challenger, *other_seeds], 2)
@@ -152,11 +164,19 @@ def agreement(
         limit=limit,
         passed=passed,
         sentence=(
-            f"The refit's {what} from the gated challenger's by {difference:.4f},"
-            f" {'within' if passed else 'beyond'} the limit of {limit:.4f}"
-            f" ({tolerance:g} x the {scale:.4f} {'between two seeds' if between >= floor else 'allowed at least'})."
+            f"The refit's {what} from the gated challenger's by {difference:,.4f},"
+            f" {'within' if passed else 'beyond'} the limit of {limit:,.4f}"
+            f" ({tolerance:g} x the {scale:,.4f} {'between two seeds' if between >= floor else 'allowed at least'})."
         ),
     )
+
+
+def _floor(by: Literal["score", "rank"], task: Task, challenger: pl.Series) -> float:
+    if by == "rank":
+        return 0.005
+    if task == "binary":
+        return 0.01
+    return 0.05 * float(challenger.cast(pl.Float64).to_numpy().std())
 
 
 def _figures(
@@ -185,8 +205,8 @@ def _sentence(
     theirs = sum(each.opponent or 0.0 for each in judged) / len(judged)
     text = (
         f"Over {len(judged)} window{'s' if len(judged) != 1 else ''} the challenger's mean {metric}"
-        f" is {ours:.4f}, the {opponent}'s {theirs:.4f}: {abs(gain):.4f}"
-        f" {'worse' if gain < 0 else 'better'}, and a gain of {min_gain:.4f} is"
+        f" is {ours:,.4f}, the {opponent}'s {theirs:,.4f}: {abs(gain):,.4f}"
+        f" {'worse' if gain < 0 else 'better'}, and a gain of {min_gain:,.4f} is"
         f" {'reached' if gain >= min_gain else 'asked for'}."
     )
     return f"{text} Not judged: {', '.join(unjudged)}." if unjudged else text

@@ -137,3 +137,50 @@ def test_scores_of_other_rows_are_refused(
     scores = pl.Series([0.25, 0.5])
     with pytest.raises(TrainingError, match=message):
         agreement(pl.Series(refit), scores, [scores], by=by, tolerance=1.0)
+
+
+MINUTES = pl.Series([10.0, 20.0, 30.0, 40.0])
+
+
+@pytest.mark.parametrize(("share", "passed"), [(0.5, True), (0.51, False)])
+def test_a_gain_in_the_targets_unit_is_asked_for_as_a_share_of_the_opponents_error(
+    share: float, passed: bool
+) -> None:
+    # given an error of 2 and 4 minutes, where the opponent's is 4 and 8
+    windows = {
+        "a": (MINUTES, MINUTES + 2, MINUTES - 4),
+        "b": (MINUTES, MINUTES - 4, MINUTES + 8),
+        "no labels": (pl.Series([None] * 4, dtype=pl.Float64), MINUTES, MINUTES),
+    }
+    for metric in ("rmse", "mae"):
+        result = compare(metric, windows, share)
+        # then a share of the opponent's mean error, 6, is asked for, and 3 are gained
+        assert result.gain == pytest.approx(3)
+        assert result.min_gain == pytest.approx(6 * share)
+        assert result.passed is passed
+        assert f"a gain of {6 * share:.4f} is" in result.sentence
+        # the same in seconds
+        seconds = {name: tuple(60 * one for one in three) for name, three in windows.items()}
+        assert compare(metric, seconds, share).passed is passed  # type: ignore[arg-type]  # three they are
+
+
+def test_the_naive_opponent_of_a_number_is_its_mean() -> None:
+    assert baseline(-1_500.5, 2, "regression").to_list() == [-1_500.5, -1_500.5]
+    with pytest.raises(TrainingError, match="it is no number"):
+        baseline(float("nan"), 2, "regression")
+
+
+@pytest.mark.parametrize("unit", [0.001, 1.0, 1e6])
+def test_the_room_of_a_refit_is_in_the_unit_of_the_scores(unit: float) -> None:
+    # given a model that no seed changes, of scores whose sd is 10 of some unit
+    scores = pl.Series([10.0, 30.0]) * unit
+    # then it may be off by 5 x 5% of that
+    for off, passed in ((2.4, True), (2.6, False)):
+        found = agreement(
+            scores + off * unit, scores, [scores], by="score", tolerance=5.0, task="regression"
+        )
+        assert found.passed is passed
+        assert found.limit == pytest.approx(2.5 * unit)
+    # while the order of rows has no unit
+    ranked = agreement(scores, scores, [scores], by="rank", tolerance=6.0, task="regression")
+    assert ranked.limit == pytest.approx(0.03)
