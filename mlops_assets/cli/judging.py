@@ -23,6 +23,8 @@ from mlops_assets.decisions.hindsight import Best
 from mlops_assets.errors import DeclarationError
 from mlops_assets.versions import existing_repository
 
+PICTURES = (".svg", ".png", ".pdf")
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -155,6 +157,8 @@ def judge_policies(
 
     """
     begun = time.monotonic()
+    if plot is not None and plot.suffix not in PICTURES:
+        raise DeclarationError(f"no picture can be drawn to {plot}: name a {', '.join(PICTURES)}")
     project = Project.find()
     declaration = project.declaration(model)
     policies = [declared(declaration), *(read_policy(file, declaration) for file in files)]

@@ -47,11 +47,15 @@ def calendars(backtest: Backtest) -> Iterator[tuple[str, list[Played]]]:
     base = backtest.declaration
     nothing = hindsight([], {}, 1.0)
     for weeks in range(1, LONGEST + 1):
-        policy = replaced(
-            calendar(weeks),
-            base,
-            {"retraining": {"triggers": ["schedule"], "every_windows": weeks}},
-        )
+        # a calendar is its own cooldown: only what an honest comparison needs holds it back
+        soonest = base.gates.holdout_windows + 1
+        sections = {
+            "triggers": ["schedule"],
+            "every_windows": weeks,
+            "cooldown_windows": soonest,
+            "breaker_windows": soonest,
+        }
+        policy = replaced(calendar(weeks), base, {"retraining": sections})
         yield (
             policy.name,
             [
