@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from mlops_assets.profiles import sketches, wire
+from mlops_assets.profiles import distribution, frequent, sketches, wire
 from mlops_assets.profiles.sketches import Points
 
 Kind = Literal["ks", "tv", "none"]
@@ -47,11 +47,37 @@ class Column:
     @functools.cached_property
     def kind(self) -> Kind:
         """How its distance is measured: ``ks`` numbers, ``tv`` categories, ``none`` the rest."""
-        if not self.values:
+        if not self.values or self.temporal:
             return "none"
         if self.number("types/string") or self.number("types/boolean"):
             return "tv" if "frequent_items/frequent_strings" in self.components else "none"
         return "ks" if "distribution/kll" in self.components else "none"
+
+    @property
+    def temporal(self) -> bool:
+        """Whether it holds dates or times, whose numbers are seconds."""
+        others = ("integral", "fractional", "boolean", "string", "tensor")
+        return (
+            "distribution/kll" in self.components
+            and not any(self.number(f"types/{name}") for name in others)
+            and self.number("types/object") > 0
+        )
+
+    @property
+    def profiled(self) -> bool:
+        """Whether more is known than how many values there are."""
+        return any(not path.startswith(("counts/", "types/")) for path in self.components)
+
+    @functools.cached_property
+    def extremes(self) -> tuple[float, float] | None:
+        """The smallest and the largest finite number, of times in seconds; None without any.
+
+        Dates and times of day and zone are seconds since 1970 UTC, times alone since midnight.
+        """
+        sketch = self.components.get("distribution/kll")
+        if not isinstance(sketch, bytes) or not self.points.values.size:
+            return None
+        return sketches.kll_extremes(sketch)
 
     @functools.cached_property
     def points(self) -> Points:
@@ -65,17 +91,21 @@ class Column:
     def categories(self) -> dict[str, int]:
         """Item to number of rows; empty for a column without frequent items."""
         sketch = self.components.get("frequent_items/frequent_strings")
-        return sketches.frequent_counts(sketch) if isinstance(sketch, bytes) else {}
+        return frequent.counts_of(sketch) if isinstance(sketch, bytes) else {}
 
     @property
     def distinct(self) -> float:
-        """Estimated number of distinct values."""
+        """Estimated number of distinct values; as in whylogs, an empty text counts as none."""
         sketch = self.components.get("cardinality/hll")
         return sketches.hll_estimate(sketch) if isinstance(sketch, bytes) else 0.0
 
     @functools.cached_property
     def constant(self) -> bool:
         """Whether all its values are one; False without values."""
+        if self.extremes is not None:
+            return self.extremes[0] == self.extremes[1]
+        if "frequent_items/frequent_strings" in self.components:
+            return list(self.categories.values()) == [self.values] and self.values > 0
         return self.values > 0 and 0.5 < self.distinct < 1.5
 
     @classmethod
@@ -89,40 +119,18 @@ def merged(columns: list[Column]) -> Column:
     paths = {path for column in columns for path in column.components}
     out: wire.Components = {}
     for path in sorted(paths):
-        having = [c.components[path] for c in columns if path in c.components]
-        blobs = [value for value in having if isinstance(value, bytes)]
-        numbers = [value for value in having if not isinstance(value, bytes)]
+        values = [c.components[path] for c in columns if path in c.components]
+        blobs = [value for value in values if isinstance(value, bytes)]
+        numbers = [value for value in values if not isinstance(value, bytes)]
         if path == "cardinality/hll":
             out[path] = sketches.hll_union(blobs)
         elif path == "frequent_items/frequent_strings":
-            out[path] = sketches.frequent_union(blobs)
+            out[path] = frequent.union(blobs)
         elif path.startswith("ints/"):
             out[path] = (min if path == "ints/min" else max)(numbers)
         elif path.startswith(("counts/", "types/")):
             out[path] = sum(numbers)
     if "distribution/kll" in paths:
-        out |= _merged_distribution([c for c in columns if "distribution/kll" in c.components])
+        having = [c.components for c in columns if "distribution/kll" in c.components]
+        out |= distribution.merged(having)
     return Column(out)
-
-
-def _merged_distribution(columns: list[Column]) -> wire.Components:
-    """Merge the moments by the parallel variance formula (Chan et al. 1979), sketches by rank."""
-    filled = [column for column in columns if len(column.points.values)]
-    points = Points.joined(column.points for column in filled)
-    mean = m2 = low = high = 0.0
-    if filled:
-        edges = [sketches.kll_extremes(_blob(c, "distribution/kll")) for c in filled]
-        low, high = min(edge[0] for edge in edges), max(edge[1] for edge in edges)
-        rows = np.array([column.points.weights.sum() for column in filled], dtype=np.float64)
-        means = np.array([column.number("distribution/mean") for column in filled])
-        mean = float(np.average(means, weights=rows))
-        m2 = sum(column.number("distribution/m2") for column in filled)
-        m2 = float(m2 + np.sum(rows * (means - mean) ** 2))
-    sketch = sketches.kll(points, low, high)
-    return {"distribution/kll": sketch, "distribution/mean": mean, "distribution/m2": m2}
-
-
-def _blob(column: Column, path: str) -> bytes:
-    value = column.components[path]
-    assert isinstance(value, bytes)
-    return value

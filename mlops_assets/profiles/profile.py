@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping
+import json
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import polars as pl
 
-from mlops_assets.errors import ProfileError
-from mlops_assets.profiles import sketches, wire
+from mlops_assets.errors import ProfileError, did_you_mean
+from mlops_assets.profiles import wire
 from mlops_assets.profiles.column import Column, merged
-from mlops_assets.profiles.sketches import Points
+from mlops_assets.profiles.trackers import Tracker, family_of
 
-_INT64 = np.iinfo(np.int64)
-_FEW = 100  # distinct integers that are still worth listing as frequent items
-_COUNTS = ("n", "null", "nan", "inf", "true")
-_TYPES = ("integral", "fractional", "boolean", "string", "object", "tensor")
+_BLOCK_VALUES = 1 << 24  # 128 MB of numbers
+_BLOCK_ROWS = (1 << 14, 1 << 20)
+_WORTH_A_THREAD = 10_000  # rows of a block
+_MOST_SEGMENTS = 1000
+_SPECIAL = set(',="\\')  # what a name of a segment is made of
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Profile:
     @functools.cached_property
     def _bytes(self) -> bytes:
         return wire.write({name: column.components for name, column in self.columns.items()})
+
+    @property
+    def not_profiled(self) -> tuple[str, ...]:
+        """Columns of which values were only counted: nested ones and Python objects."""
+        return tuple(name for name, column in self.columns.items() if not column.profiled)
 
     @property
     def hash(self) -> str:
@@ -73,117 +81,105 @@ class Profile:
         )
 
 
-def profile(frame: pl.DataFrame) -> Profile:
-    """Return the profile of a frame of any height; every dtype is counted, if not sketched.
+def profile(frame: pl.DataFrame | pl.LazyFrame) -> Profile:
+    """Return the profile of all rows; a lazy frame is streamed, in bounded memory.
 
-    Numbers get moments, a KLL distribution and cardinality; booleans the same as 0 and 1; strings,
-    categoricals and enums frequent items and cardinality; dates and times cardinality.
+    Every dtype is profiled: numbers by moments, quantiles and cardinality; booleans the same, as 0
+    and 1; texts, categories, booleans and integers by frequent items; dates and times as seconds;
+    binary values by cardinality. Nested ones and Python objects are only counted, and named in
+    ``not_profiled``.
+
+    Rows are taken in blocks of 2^24 values in all columns together (2^20 rows at most, 2^14 at
+    least). The same rows in the same order give the same bytes, lazy or in memory; those of a
+    single block in any order. Raises what Polars raises for a lazy frame that can't be read.
     """
-    return Profile({series.name: Column(_components(series)) for series in frame.get_columns()})
+    schema = frame.collect_schema()
+    trackers = _Trackers(schema)
+    with _workers() as pool:
+        for block in _blocks(frame, schema):
+            trackers.track(block, pool)
+        return trackers.profile(pool)
 
 
-def _components(series: pl.Series) -> wire.Components:
-    dtype = series.dtype
-    nulls = series.null_count()
-    out: wire.Components = {f"counts/{name}": 0 for name in _COUNTS}
-    out |= {f"types/{name}": 0 for name in _TYPES}
-    out |= {"counts/n": len(series), "counts/null": nulls}
-    filled = len(series) - nulls
-    if isinstance(dtype, pl.Boolean):
-        out |= {"types/boolean": filled}
-        return out | _boolean(series, filled)
-    if dtype.is_integer():
-        out |= {"types/integral": filled}
-        return out | _integers(series.drop_nulls())
-    if dtype.is_float() or dtype.is_decimal():
-        out |= {"types/fractional": filled}
-        return out | _floats(series.drop_nulls().cast(pl.Float64).to_numpy(), nulls)
-    if isinstance(dtype, (pl.String, pl.Categorical, pl.Enum)):
-        out |= {"types/string": filled}
-        return out | _strings(series)
-    if filled:
-        out |= {"types/object": filled}
-    numbers = None
-    if dtype.is_temporal():
-        numbers = series.drop_nulls().to_physical().cast(pl.Int64).unique().sort().to_numpy()
-    return out | {"cardinality/hll": sketches.hll(numbers)}
+def profile_segments(frame: pl.DataFrame | pl.LazyFrame, by: Sequence[str]) -> dict[str, Profile]:
+    """Return a profile of each combination of values of some columns, by its name, sorted.
+
+    A name reads `carrier=AA,origin=EWR`; a null is `carrier=null`, and a text that could be taken
+    for something else stands in double quotes, as JSON writes it. Merged, the segments are the
+    profile of all rows; they hold the columns of ``by`` too. Frames are streamed as by `profile`.
+
+    Raises:
+        ProfileError: there is no such column; it holds floats, times or nested values; or there are
+            over 1,000 segments.
+
+    """
+    schema = frame.collect_schema()
+    _check_segments(schema, by)
+    segments: dict[tuple[object, ...], _Trackers] = {}
+    with _workers() as pool:
+        for block in _blocks(frame, schema):
+            for values, part in block.partition_by(by, as_dict=True, maintain_order=True).items():
+                if values not in segments and len(segments) == _MOST_SEGMENTS:
+                    raise ProfileError(
+                        f"{', '.join(by)} make over {_MOST_SEGMENTS:,} segments; leave a column "
+                        "out, or put its values into fewer groups first"
+                    )
+                segments.setdefault(values, _Trackers(schema)).track(part, pool)
+        named = {_segment(by, values): trackers for values, trackers in segments.items()}
+        return {name: named[name].profile(pool) for name in sorted(named)}
 
 
-def _boolean(series: pl.Series, filled: int) -> wire.Components:
-    true = int(series.sum() or 0)
-    counts = np.array([filled - true, true], dtype=np.int64)
-    seen = counts > 0
-    numbers = np.array([0, 1], dtype=np.int64)[seen]
-    items = [name for name, count in zip(("False", "True"), counts, strict=True) if count]
-    return {
-        "counts/true": true,
-        "cardinality/hll": sketches.hll(numbers),
-        "frequent_items/frequent_strings": sketches.frequent(items, counts[seen].tolist()),
-        **_distribution(numbers.astype(np.float64), counts[seen]),
-    }
+class _Trackers:
+    """A tracker for each column of a frame."""
+
+    def __init__(self, schema: pl.Schema) -> None:
+        self._columns = {name: Tracker(dtype) for name, dtype in schema.items()}
+
+    def track(self, block: pl.DataFrame, pool: ThreadPoolExecutor) -> None:
+        # numpy and Polars let go of the interpreter while they sort and count
+        mapped = pool.map if block.height > _WORTH_A_THREAD else map
+        columns = block.get_columns()
+        deque(mapped(Tracker.track, self._columns.values(), columns), maxlen=0)
+
+    def profile(self, pool: ThreadPoolExecutor) -> Profile:
+        made = pool.map(Tracker.components, self._columns.values())
+        return Profile({n: Column(c) for n, c in zip(self._columns, made, strict=True)})
 
 
-def _integers(series: pl.Series) -> wire.Components:
-    wide = isinstance(series.dtype, (pl.Int128, pl.UInt128))
-    values = np.sort(series.cast(pl.Float64).to_numpy() if wide else series.to_numpy())
-    unique, counts = _runs(values)
-    out = _distribution(unique.astype(np.float64), counts)
-    # beyond 64 bits a float, and a wrapped unsigned, are as good as any to tell values apart
-    out["cardinality/hll"] = sketches.hll(
-        unique
-        if wide
-        else unique.astype(np.uint64 if unique.dtype == np.uint64 else np.int64).view(np.int64)
-    )
-    if len(unique):
-        clipped = [min(max(int(edge), _INT64.min), _INT64.max) for edge in (unique[0], unique[-1])]
-        out |= {"ints/min": clipped[0], "ints/max": clipped[1]}
-    if len(unique) <= _FEW:
-        order = np.argsort(-counts, kind="stable")
-        items = [str(int(value)) for value in unique[order]]
-        out["frequent_items/frequent_strings"] = sketches.frequent(items, counts[order].tolist())
-    return out
+def _workers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="profile")
 
 
-def _floats(values: np.ndarray[Any, np.dtype[np.float64]], nulls: int) -> wire.Components:
-    nan, inf = np.isnan(values), np.isinf(values)
-    unique, counts = _runs(np.sort(values[~(nan | inf)]))
-    return {
-        "counts/null": nulls + int(nan.sum()),
-        "counts/nan": int(nan.sum()),
-        "counts/inf": int(inf.sum()),
-        "cardinality/hll": sketches.hll(unique),
-        **_distribution(unique, counts),
-    }
+def _blocks(frame: pl.DataFrame | pl.LazyFrame, schema: pl.Schema) -> Iterator[pl.DataFrame]:
+    """Yield the rows in order, in blocks whose size depends on the number of columns alone."""
+    size = min(max(_BLOCK_VALUES // max(len(schema), 1), _BLOCK_ROWS[0]), _BLOCK_ROWS[1])
+    if isinstance(frame, pl.DataFrame):
+        return frame.iter_slices(size)
+    return frame.collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
 
 
-def _strings(series: pl.Series) -> wire.Components:
-    texts = series.drop_nulls().cast(pl.String).str.slice(0, sketches.MAX_ITEM_LENGTH)
-    counted = texts.alias("item").value_counts(name="count")
-    counted = counted.sort("count", "item", descending=[True, False])
-    items: list[str] = counted["item"].to_list()
-    return {
-        "cardinality/hll": sketches.hll(texts=items),
-        "frequent_items/frequent_strings": sketches.frequent(items, counted["count"].to_list()),
-    }
+def _check_segments(schema: pl.Schema, by: Sequence[str]) -> None:
+    if not by:
+        raise ProfileError("segments need at least one column to be made by")
+    for name in by:
+        if name not in schema:
+            raise ProfileError(f"there is no column `{name}`{did_you_mean(name, schema)}")
+        dtype = schema[name]
+        if family_of(dtype) not in {"text", "boolean", "integer"} and dtype != pl.Date:
+            raise ProfileError(
+                f"`{name}` holds {dtype}: segments are made by texts, categories, whole numbers, "
+                "booleans or dates"
+            )
 
 
-def _runs(
-    values: np.ndarray[Any, np.dtype[Any]],
-) -> tuple[np.ndarray[Any, np.dtype[Any]], sketches.Counts]:
-    """Return the distinct values of a sorted array and how often each stands there."""
-    if not len(values):
-        return values, np.empty(0, dtype=np.int64)
-    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
-    return values[starts], np.diff(np.append(starts, len(values)))
+def _segment(by: Sequence[str], values: Sequence[object]) -> str:
+    return ",".join(f"{name}={_spelled(value)}" for name, value in zip(by, values, strict=True))
 
 
-def _distribution(values: sketches.Floats, counts: sketches.Counts) -> wire.Components:
-    """Return the KLL sketch, mean and sum of squared deviations (m2) of ascending values."""
-    mean = m2 = low = high = 0.0
-    if len(values):
-        low, high = float(values[0]), float(values[-1])
-        with np.errstate(over="ignore", invalid="ignore"):  # 1e308 squared: infinity is the answer
-            mean = float(np.average(values, weights=counts))
-            m2 = float(np.sum(counts * (values - mean) ** 2))
-    sketch = sketches.kll(Points(values, counts), low, high)
-    return {"distribution/kll": sketch, "distribution/mean": mean, "distribution/m2": m2}
+def _spelled(value: object) -> str:
+    if value is None:
+        return "null"
+    if not isinstance(value, str):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    plain = value not in {"", "null"} and not set(value) & _SPECIAL
+    return value if plain and value.isprintable() else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The three sketches of a column, made from exact ranks and counts, and read back.
+"""Two sketches of a column, quantiles and distinct values, and how they are read back.
 
 KLL sketches are written in the DataSketches wire format instead of being updated value by value:
 faster, and deterministic where native compaction tosses coins. The layout belongs to the pinned
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -24,8 +25,8 @@ Counts = NDArray[np.int64]
 K = 1024  # whylogs' kll_k_large
 _M = 8
 _HLL_LG_K = 12  # whylogs' hll_lg_k
-_FREQUENT_LG_K = 10  # whylogs' fi_lg_max_k: up to 768 items are exact
-MAX_ITEM_LENGTH = 128  # whylogs' max_frequent_item_size
+_IN_ORDER = 4096  # a sketch of more values than a few hundred no longer lists them
+MOST_POINTS = 1 << 15  # values kept of a distribution while a column is read
 
 _HEADER = struct.Struct("<BBBBHBxQHBxxxxx")  # 24 bytes: six preamble ints
 
@@ -53,6 +54,18 @@ class Points:
         weights = np.concatenate([part.weights for part in kept])
         order = np.argsort(values, kind="stable")
         return cls(values[order], weights[order])
+
+    def reduced(self) -> Points:
+        """Return the same by at most 32,768 values; a rank moves by 1 / 65,536 of the rows at most.
+
+        Each stands for a block of neighbouring ranks and is its middle.
+        """
+        starts = np.flatnonzero(np.concatenate([[True], self.values[1:] != self.values[:-1]]))
+        if len(starts) <= MOST_POINTS:
+            return Points(self.values[starts], np.add.reduceat(self.weights, starts))
+        ends = np.cumsum(self.weights)
+        middles, weights = blocks_of_ranks(int(ends[-1]))
+        return Points(self.values[np.searchsorted(ends, middles, "right")], weights)
 
 
 def kll(points: Points, low: float, high: float) -> bytes:
@@ -89,14 +102,44 @@ def kll_extremes(sketch: bytes) -> tuple[float, float]:
     return float(native.get_min_value()), float(native.get_max_value())
 
 
-def hll(numbers: NDArray[Any] | None = None, texts: list[str] | None = None) -> bytes:
-    """Return the HyperLogLog sketch of distinct values, which must come in a fixed order."""
-    sketch = _native().hll_sketch(_HLL_LG_K)
-    if numbers is not None and len(numbers):
-        sketch.update_np(numbers)
-    if texts:
-        sketch.update_str_list(texts)
-    return bytes(sketch.serialize_compact())
+def blocks_of_ranks(total: int) -> tuple[Counts, Counts]:
+    """Cut ranks 0 to ``total`` into 32,768 like blocks; return the middle and size of each."""
+    edges = np.arange(MOST_POINTS + 1, dtype=np.int64) * total // MOST_POINTS
+    return (edges[:-1] + edges[1:]) // 2, np.diff(edges)
+
+
+class Distinct:
+    """Counts distinct values in a HyperLogLog sketch; equal values give equal bytes.
+
+    Numbers come ascending. Texts may come in any order: where there are many, the sketch is passed
+    through a union, which forgets the order of arrival (and with it the slightly better estimate
+    that depends on it).
+    """
+
+    def __init__(self) -> None:
+        self._sketch = _native().hll_sketch(_HLL_LG_K)
+        self._any_order = False
+
+    def numbers(self, values: NDArray[Any]) -> None:
+        """Add ascending floats, or integers of 64 bits."""
+        if len(values):
+            self._sketch.update_np(values)
+
+    def texts(self, values: pl.Series) -> None:
+        """Add texts that are not null."""
+        if len(values) <= _IN_ORDER:
+            values = values.sort()
+        else:
+            self._any_order = True
+        if len(values):
+            self._sketch.update_str_list(values.to_list())
+
+    def sketch(self) -> bytes:
+        """Return the sketch as bytes."""
+        if not self._any_order:
+            return bytes(self._sketch.serialize_compact())
+        own = bytes(self._sketch.serialize_compact())
+        return hll_union([own, own])
 
 
 def hll_union(sketches: Iterable[bytes]) -> bytes:
@@ -111,37 +154,6 @@ def hll_union(sketches: Iterable[bytes]) -> bytes:
 def hll_estimate(sketch: bytes) -> float:
     """Return the estimated number of distinct values (about 1.6% standard error)."""
     return float(_native().hll_sketch.deserialize(sketch).get_estimate())
-
-
-def frequent(items: list[str], counts: list[int]) -> bytes:
-    """Return the frequent-items sketch; up to 768 items are exact, beyond that the rare ones go."""
-    sketch = _native().frequent_strings_sketch(_FREQUENT_LG_K)
-    singles = []
-    for item, count in zip(items, counts, strict=True):
-        if count == 1:
-            singles.append(item)
-        else:
-            sketch.update(item, count)
-    sketch.update_str_list(singles)
-    return bytes(sketch.serialize())
-
-
-def frequent_union(sketches: Iterable[bytes]) -> bytes:
-    """Return the sketch of the items of all."""
-    native = _native().frequent_strings_sketch
-    union = native(_FREQUENT_LG_K)
-    for sketch in sketches:
-        union.merge(native.deserialize(sketch))
-    return bytes(union.serialize())
-
-
-def frequent_counts(sketch: bytes) -> dict[str, int]:
-    """Return item to estimated count, in the order of items."""
-    native = _native()
-    items = native.frequent_strings_sketch.deserialize(sketch).get_frequent_items(
-        native.frequent_items_error_type.NO_FALSE_NEGATIVES
-    )
-    return dict(sorted((str(item[0]), int(item[1])) for item in items))
 
 
 def _native() -> Any:
