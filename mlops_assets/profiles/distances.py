@@ -1,4 +1,19 @@
-"""How far one column lies from another, read from their sketches alone: from 0 to 1."""
+"""How far one column lies from another, read from their sketches alone.
+
+``distance`` is what the verdict is made of: from 0 to 1, and comparable between columns. The
+population stability index and the Wasserstein distance stand beside it for people who expect to
+read them; nothing is decided by them.
+
+What a sketch costs, against the same statistic of the raw rows (a KLL sketch of k = 1024 is off by
+at most n / 1024 rows in any rank; up to 1,024 rows it holds every row, and nothing is lost):
+
+    Kolmogorov-Smirnov   .003 where both sides were sketched once, .004 for a merged reference
+    total variation      0 for up to 768 categories
+    PSI                  .02 + a tenth of itself, in deciles of a continuous column
+    Wasserstein / sd     .005 + 1% of itself; .05 + 5% where a thousandth of the rows holds the variance
+    cardinality          8% (five standard errors of HyperLogLog's 1.6%)
+    null change          0
+"""
 
 from __future__ import annotations
 
@@ -10,6 +25,8 @@ from mlops_assets.profiles.column import Column, Kind
 from mlops_assets.profiles.sketches import Points
 
 MIN_EXPECTED = 5  # rows a category is expected to have in a window before it stands for itself
+_DECILES = np.arange(1, 10) / 10
+_LEAST_SHARE = 1e-3  # what a sketch can tell from nothing; an empty bin would make PSI infinite
 
 
 def kolmogorov_smirnov(left: Points, right: Points) -> float:
@@ -67,6 +84,56 @@ def distance_to_rest(
     return min(1.0, whole / rest)
 
 
+def population_stability(
+    reference: Column, window: Column, kind: Kind, kept: Collection[str] = ()
+) -> float | None:
+    """Return the population stability index: the sum of (q - p) ln(q / p) over bins, 0 or more.
+
+    Bins are the reference's deciles, with what lies below a lowest value that fills the first one
+    apart; or the categories ``kept`` and all others as one. A share below .001 counts as .001. None
+    without a single value on one side, or where numbers became text.
+    """
+    if kind == "none" or not (reference.kind == window.kind == kind):
+        return None
+    if kind == "ks":
+        points = reference.points
+        edges = np.unique(points.values[np.searchsorted(points.cumulative, _DECILES)])
+        shares = [
+            _shares_between(column.points, edges, points.values[0])
+            for column in (reference, window)
+        ]
+    else:
+        named = [_shares(column, sorted(kept)) for column in (reference, window)]
+        shares = [np.append(share, 1 - share.sum()) for share in named]
+    before, now = (np.maximum(share, _LEAST_SHARE) for share in shares)
+    return float(np.sum((now - before) * np.log(now / before)))
+
+
+def wasserstein(reference: Column, window: Column) -> float | None:
+    """Return the area between the two distribution functions, in sd of the reference.
+
+    None where one side has no number, or the reference no spread to measure by.
+    """
+    left, right = reference.points, window.points
+    if not len(left.values) or not len(right.values) or reference.values < 2:
+        return None
+    sd = np.sqrt(reference.number("distribution/m2") / (reference.values - 1))
+    at = np.sort(np.concatenate([left.values, right.values]))
+    gap = np.abs(_shares_up_to(left, at) - _shares_up_to(right, at))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # 1e308 - -1e308
+        moved = float(np.sum(gap[:-1] * np.diff(at)) / sd)
+    return moved if np.isfinite(moved) else None
+
+
+def cardinality_change(reference: Column, window: Column) -> float | None:
+    """Return how many distinct values the window has for each one of the reference; None for none.
+
+    A window is smaller than its reference, so what is usual is what the reference's own windows
+    have, not 1.
+    """
+    return window.distinct / reference.distinct if reference.distinct else None
+
+
 def null_change(reference: Column, window: Column) -> float:
     """Return by how much the share of rows without a finite value rose; -1 to 1."""
     return window.missing_share - reference.missing_share
@@ -77,6 +144,17 @@ def _shares_up_to(
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     padded = np.concatenate([[0.0], points.cumulative])
     return padded[np.searchsorted(points.values, at, side="right")]
+
+
+def _shares_between(
+    points: Points, edges: np.ndarray[tuple[int, ...], np.dtype[np.float64]], lowest: float
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Return the shares up to the first edge, between neighbours, and beyond the last."""
+    cuts = _shares_up_to(points, edges)
+    if edges[0] == lowest:  # a value that fills a decile: what lies below it is another bin
+        below = np.searchsorted(points.values, lowest, side="left")
+        cuts = np.append(points.cumulative[below - 1] if below else 0.0, cuts)
+    return np.diff(np.concatenate([[0.0], cuts, [1.0]]))
 
 
 def _shares(column: Column, names: list[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
