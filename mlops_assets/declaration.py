@@ -144,14 +144,104 @@ class Gates(Value):
 
 
 class Drift(Value):
-    """The policy by which a window is judged against the reference, from the next promotion on."""
+    """The policy by which a window is judged, from the next window judged on."""
 
     false_alarms_per_year: float = Field(
         default=1.0, description="Declared budget of false alarms a year.", gt=0, le=366
     )
+    needed: int = Field(
+        default=2,
+        description="So many of the last windows judged must exceed the limit.",
+        ge=1,
+        le=100,
+    )
+    of_last: int = Field(default=3, description="How many windows those are.", ge=1, le=100)
     leave_out: list[str] = Field(
         default_factory=list, description="Features that don't count, such as calendar ones."
     )
+    prediction_share: float = Field(
+        default=0.0,
+        description="Part of the drift score that the model's own scores make up; 0: they have a "
+        "line and a warning sign, and don't count.",
+        ge=0,
+        le=1,
+    )
+    min_row_share: float = Field(
+        default=0.5,
+        description="A window with a smaller share of the reference's median rows isn't judged.",
+        ge=0,
+        le=1,
+    )
+    null_change: float = Field(
+        default=0.05,
+        description="A change of the share of missing values, beyond what the reference's own "
+        "windows had, that is a warning sign.",
+        gt=0,
+        le=1,
+    )
+    new_categories: float = Field(
+        default=0.005,
+        description="Share of rows in categories never seen before that is a warning sign.",
+        ge=0,
+        le=1,
+    )
+    reference: Literal["champion", "fixed", "trailing"] = Field(
+        default="champion",
+        description="What a window is compared with: what the champion was trained on, the windows "
+        "of a fixed range, or the newest ones before it.",
+    )
+    reference_from: str | None = Field(
+        default=None,
+        description="First window of a fixed reference.",
+        pattern=r"^\d{4}-\d\d-\d\d(T\d\d)?$",
+    )
+    reference_until: str | None = Field(
+        default=None,
+        description="Last window of a fixed reference; only later ones are judged.",
+        pattern=r"^\d{4}-\d\d-\d\d(T\d\d)?$",
+    )
+    reference_windows: int | None = Field(
+        default=None, description="How many windows a trailing reference has.", ge=2, le=10_000
+    )
+    segments: list[str] = Field(
+        default_factory=list,
+        description="Features whose values (together) name segments, each with a verdict of its "
+        "own.",
+    )
+    most_segments: int = Field(
+        default=20,
+        description="So many segments, those with the most rows, are judged by themselves; the "
+        "rest are one.",
+        ge=1,
+        le=1000,
+    )
+    min_segment_rows: int = Field(
+        default=100, description="A segment with fewer rows in a window isn't judged.", ge=1
+    )
+    segments_decide: bool = Field(
+        default=False,
+        description="Whether a segment that drifted makes the window drifted; the budget of false "
+        "alarms is then shared among the segments and the whole.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.needed > self.of_last:
+            raise ValueError(f"needed {self.needed} is more than of_last {self.of_last}")
+        ends = (self.reference_from, self.reference_until)
+        if (self.reference == "fixed") != (None not in ends) or (ends[0] is None) != (
+            ends[1] is None
+        ):
+            raise ValueError(
+                "a fixed reference needs reference_from and reference_until, others have none"
+            )
+        if ends[0] is not None and ends[1] is not None and ends[0] > ends[1]:
+            raise ValueError(f"reference_from {ends[0]} is after reference_until {ends[1]}")
+        if (self.reference == "trailing") != (self.reference_windows is not None):
+            raise ValueError("a trailing reference needs reference_windows, others have none")
+        if self.segments_decide and not self.segments:
+            raise ValueError("segments_decide needs segments")
+        return self
 
 
 class PerformanceLimit(Value):

@@ -25,7 +25,9 @@ from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import RefExistsError
 from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.comparison import agreement
-from mlops_assets.profiles.drift import DriftPolicy, Reference
+from mlops_assets.profiles.profile import profile, profile_segments
+from mlops_assets.profiles.reference import PREDICTION, Reference
+from mlops_assets.profiles.segments import by_segment, largest
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger, pinned_branch
 from mlops_assets.resources import (
@@ -48,7 +50,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         description="The version that serves. A challenger that passed its gates is refitted on "
         "everything mature, checked for agreement, and promoted.",
         kinds={"lightgbm", "mlflow"},
-        code_version=declaration.digest("gates", "drift"),
+        code_version=declaration.digest("gates"),
         pool=f"{declaration.name}__retrain",
     )
     def champion(
@@ -273,17 +275,23 @@ class Promotion:
 
     def reference(self, refit: Trained, pinned: Pinned) -> str:
         """Profile what the new champion was trained on, window by window; return the blob's id."""
-        from mlops_assets.profiles.profile import profile
-
         names = list(refit.model.features)
         rows = rows_of(self.repository, self.declaration, pinned, pinned.windows)
-        scored = rows.with_columns(refit.model.predict(rows).alias("score"))
-        profiles = {
-            str(window): profile(part.select(*names, "score"))
+        scored = rows.with_columns(refit.model.predict(rows).alias(PREDICTION))
+        parts = {
+            str(window): part.select(*names, PREDICTION)
             for (window,), part in sorted(scored.group_by("window", maintain_order=True))
         }
-        policy = drift_policy(self.declaration)
-        built = Reference.build(profiles, refit.model.importance(), policy)
+        drift = self.declaration.drift
+        segments = {
+            window: profile_segments(part, drift.segments) if drift.segments else {}
+            for window, part in parts.items()
+        }
+        built = Reference.build(
+            {window: profile(part) for window, part in parts.items()},
+            refit.model.importance(),
+            by_segment(segments, largest(segments, drift.most_segments)),
+        )
         return self.store.add_blob(built.to_bytes())
 
     def report(self, entry: Entry, *, promoted: bool, reason: str) -> None:
@@ -340,11 +348,3 @@ class Promotion:
             },
             data_version=dg.DataVersion(checksum),
         )
-
-
-def drift_policy(declaration: Declaration) -> DriftPolicy:
-    """Return the declared drift policy."""
-    return DriftPolicy(
-        false_alarms_per_year=declaration.drift.false_alarms_per_year,
-        leave_out=tuple(declaration.drift.leave_out),
-    )

@@ -5,21 +5,33 @@ from itertools import pairwise
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from mlops_assets.assets import plots
-from mlops_assets.assets.champion import drift_policy
 from mlops_assets.assets.commits import key, partitions, read_commit, scan
+from mlops_assets.assets.judging import Bench, Judged
 from mlops_assets.assets.predictions import SCORE
 from mlops_assets.declaration import Declaration, load
-from mlops_assets.profiles.drift import Reference, Verdict, judge, no_champion
-from mlops_assets.profiles.profile import profile
+from mlops_assets.errors import DeclarationError, did_you_mean
+from mlops_assets.profiles.profile import profile, profile_segments
+from mlops_assets.profiles.segments import Segments, largest, pooled
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
+from mlops_assets.versions import Repository
 
 
 def build(declaration: Declaration) -> dg.AssetsDefinition:
-    """Return the asset of the drift profile."""
+    """Return the asset of the drift profile.
+
+    Raises:
+        DeclarationError: `leave_out` or `segments` name what is no feature.
+
+    """
+    features = list(load(declaration.features))
+    for name in [*declaration.drift.leave_out, *declaration.drift.segments]:
+        if name not in features:
+            raise DeclarationError(f"drift: no feature `{name}`{did_you_mean(name, features)}")
 
     @dg.asset(
         key=key(declaration, "drift_profile"),
@@ -30,7 +42,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         description="The whylogs profile of one window, judged by how far the reference's own "
         "windows are from each other.",
         kinds={"whylogs", "duckdb"},
-        code_version=declaration.digest("drift"),
+        code_version="2",  # a verdict names its policy; another one makes the past no stale
     )
     def drift_profile(
         context: dg.AssetExecutionContext,
@@ -40,91 +52,110 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         window = context.partition_key
         versions = repository.get()
-        records = store.get()
-        names = list(load(declaration.features))
-        asset = key(declaration, "features")
-        commit = read_commit(context, versions, asset, window)
-        frame = scan(versions, commit, declaration.path("features", window)).select(
-            *declaration.batches.key, *names
-        )
+        commit = read_commit(context, versions, key(declaration, "features"), window)
         entry = ledger.get().in_force(declaration.name, window)
-        if entry is not None:
-            scores = key(declaration, "predictions")
-            scored = scan(
-                versions,
-                read_commit(context, versions, scores, window),
-                declaration.path("predictions", window),
-            )
-            frame = frame.join(
-                scored.select(*declaration.batches.key, SCORE),
-                on=declaration.batches.key,
-                how="left",
-                maintain_order="left",
-            )
-        taken = profile(frame.drop(declaration.batches.key).collect(engine="streaming"))
-        blob = records.add_blob(taken.to_bytes())
-        if entry is None or entry.reference is None:
-            verdict = no_champion(window, drift_policy(declaration), taken.rows)
-        else:
-            reference = Reference.from_bytes(records.blob(entry.reference))
-            earlier = exceeded(records, declaration, entry.version, window)
-            verdict = judge(reference, window, taken, earlier, declaration.windows.per_year)
+        rows = profiled_rows(context, versions, declaration, commit, scored=entry is not None)
+        bench = Bench(declaration, store.get())
+        by = declaration.drift.segments
+        taken, parts = profile(rows), profile_segments(rows, by) if by else {}
+        judged = bench.judge(window, taken, parts, entry)
+        kept = {*judged.segments, *largest({window: parts}, declaration.drift.most_segments)}
         batch = versions.stat(commit, declaration.path("batches", window)).checksum
-        record(records, declaration, commit, batch, verdict, entry, blob)
+        blob = bench.store.add_blob(taken.to_bytes())
+        common = {
+            "model": declaration.name,
+            "window": window,
+            "champion": entry.version if entry else None,
+            # a window corrected and corrected back is a third verdict, not the first one again
+            "features_commit": commit,
+        }
+        bench.store.add_blob(bench.policy.to_bytes())
+        record_parts(bench.store, common, judged, pooled(parts, kept))
+        record(bench.store, common, judged, batch, blob)
         return dg.MaterializeResult(
-            metadata=shown(records, declaration, verdict, entry.version if entry else None),
-            data_version=dg.DataVersion(f"{blob[:32]}-{verdict.verdict}"),
+            metadata=shown(bench.store, declaration, judged, entry),
+            data_version=dg.DataVersion(f"{blob[:32]}-{judged.verdict.verdict}"),
         )
 
     return drift_profile
 
 
-def exceeded(
-    records: Store, declaration: Declaration, version: int | None, window: str
-) -> list[bool]:
-    """Return what the windows before this one, judged against the same champion, said."""
-    return [
-        bool(row["exceeds"])
-        for row in records.latest("verdicts", model=declaration.name, champion=version)
-        if row["window"] < window and row["verdict"] != "insufficient"
-    ]
+def profiled_rows(
+    context: dg.AssetExecutionContext,
+    versions: Repository,
+    declaration: Declaration,
+    commit: str,
+    *,
+    scored: bool,
+) -> pl.DataFrame:
+    """Return the window's features, with its scores if there are any."""
+    window, keys = context.partition_key, declaration.batches.key
+    names = list(load(declaration.features))
+    frame = scan(versions, commit, declaration.path("features", window)).select(*keys, *names)
+    if scored:
+        at = read_commit(context, versions, key(declaration, "predictions"), window)
+        scores = scan(versions, at, declaration.path("predictions", window))
+        frame = frame.join(scores.select(*keys, SCORE), on=keys, how="left", maintain_order="left")
+        names.append(SCORE)
+    return frame.select(names).collect(engine="streaming")
+
+
+def record_parts(store: Store, common: dict[str, Any], judged: Judged, parts: Segments) -> None:
+    """Store what a verdict is made of, before itself: whoever sees it finds them."""
+    for line in judged.verdict.features:
+        store.add("distances", {**common, **dataclasses.asdict(line)})
+    for name, part in parts.items():
+        verdict = judged.verdict.segments.get(name)
+        store.add(
+            "segments",
+            {
+                **common,
+                "segment": name,
+                "profile": store.add_blob(part.to_bytes()),
+                "rows": part.rows,
+                "score": verdict and verdict.score,
+                "score_limit": verdict and verdict.limit,
+                "exceeds": bool(verdict and verdict.exceeds),
+                "verdict": verdict.verdict if verdict else "insufficient",
+                "sentence": verdict.sentence if verdict else "judged as one of (others)",
+                "policy": judged.verdict.policy,
+                "warnings": list(verdict.warnings) if verdict else [],
+            },
+        )
 
 
 def record(
-    records: Store,
-    declaration: Declaration,
-    features_commit: str,
-    batch_version: str,
-    verdict: Verdict,
-    entry: Entry | None,
-    blob: str,
+    store: Store, common: dict[str, Any], judged: Judged, batch_version: str, blob: str
 ) -> None:
-    """Store the distances, then the verdict: whoever sees a verdict finds its distances."""
-    version = entry.version if entry else None
-    common = {
-        "model": declaration.name,
-        "window": verdict.window,
-        "champion": version,
-        # a window corrected and corrected back is a third verdict, not the first one again
-        "features_commit": features_commit,
-    }
-    for line in verdict.features:
-        records.add("distances", {**common, **dataclasses.asdict(line)})
+    """Store the verdict."""
+    verdict = judged.verdict
     detail = {
         "k": verdict.k,
         "m": verdict.m,
+        "effective_windows": verdict.effective,
         "p_value": verdict.p_value,
         "alarms_per_year": verdict.alarms_per_year,
         "budget_short": verdict.budget_short,
+        "prediction_exceeds": verdict.prediction_exceeds,
         "warnings": list(verdict.warnings),
+        "unjudged": dict(verdict.unjudged),
+        "segments": {
+            name: {
+                "verdict": part.verdict,
+                "exceeds": part.exceeds,
+                "prediction_exceeds": part.prediction_exceeds,
+            }
+            for name, part in verdict.segments.items()
+        },
+        "reference_windows": dict(judged.windows),
     }
-    records.add(
+    store.add(
         "verdicts",
         {
             **common,
             "batch_version": batch_version,
             "profile": blob,
-            "reference": entry.reference if entry else None,
+            "reference": judged.reference,
             "rows": verdict.rows,
             "score": verdict.score,
             "score_limit": verdict.limit,
@@ -138,27 +169,28 @@ def record(
 
 
 def shown(
-    records: Store, declaration: Declaration, verdict: Verdict, version: int | None
+    store: Store, declaration: Declaration, judged: Judged, entry: Entry | None
 ) -> dict[str, Any]:
     """Return the metadata: the verdict in a sentence, and its pictures."""
+    verdict = judged.verdict
     metadata: dict[str, Any] = {
         "summary": verdict.sentence,
         "verdict": verdict.verdict,
         "rows": verdict.rows,
-        "version": version if version is not None else "none",
+        "version": entry.version if entry and entry.version is not None else "none",
         "policy": verdict.policy,
     }
     if verdict.score is None or verdict.limit is None:
         return metadata
     worst = verdict.features[:15]
-    judged = [
+    past = [
         row
-        for row in records.latest("verdicts", model=declaration.name)
+        for row in store.latest("verdicts", model=declaration.name)
         if row["window"] <= verdict.window and row["score"] is not None
     ]
     changes = [
         after["window"]
-        for before, after in pairwise(judged)
+        for before, after in pairwise(past)
         if before["champion"] != after["champion"]
     ]
     return {
@@ -171,10 +203,10 @@ def shown(
             f"{verdict.window}: distance to the reference (share of the score)",
         ),
         "history": plots.history(
-            [row["window"] for row in judged],
-            [row["score"] for row in judged],
+            [row["window"] for row in past],
+            [row["score"] for row in past],
             "drift score of each window against its champion's reference",
-            limits=[row["score_limit"] for row in judged],
+            limits=[row["score_limit"] for row in past],
             marked=changes,
             mark="another version serves",
         ),

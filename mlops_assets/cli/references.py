@@ -96,7 +96,7 @@ class References:
         """Note what the rows of the store name."""
         for kind, fields in KINDS.items():
             names = [f.name for f in fields if f.name == "commit_id" or f.name.endswith("_commit")]
-            blobs = ["profile", "reference"] if kind == "verdicts" else []
+            blobs = [f.name for f in fields if f.name in ("profile", "reference", "policy")]
             for name in names + blobs:
                 found = store.query(
                     f'SELECT "{name}" AS named, min("window") AS first, count(*) AS rows '  # noqa: S608 - names come from KINDS

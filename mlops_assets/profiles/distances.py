@@ -17,29 +17,41 @@ at most n / 1024 rows in any rank; up to 1,024 rows it holds every row, and noth
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlops_assets.profiles.column import Column, Kind
 from mlops_assets.profiles.sketches import Points
+
+Floats = NDArray[np.float64]
 
 MIN_EXPECTED = 5  # rows a category is expected to have in a window before it stands for itself
 _DECILES = np.arange(1, 10) / 10
 _LEAST_SHARE = 1e-3  # what a sketch can tell from nothing; an empty bin would make PSI infinite
 
 
-def kolmogorov_smirnov(left: Points, right: Points) -> float:
-    """Return the largest difference of the two distribution functions."""
-    at = np.concatenate([left.values, right.values])
-    return float(np.max(np.abs(_shares_up_to(left, at) - _shares_up_to(right, at))))
+def kolmogorov_smirnov(gap: Floats) -> Floats:
+    """Return the largest of the last axis: differences of two distribution functions."""
+    return np.max(np.abs(gap), axis=-1)  # type: ignore[no-any-return]  # numpy types a reduction as anything
 
 
-def total_variation(left: Column, right: Column, kept: Collection[str]) -> float:
-    """Return half the sum of the differences in share, all categories but ``kept`` as one."""
-    names = sorted(kept)
-    gap = _shares(left, names) - _shares(right, names)
-    return float((np.abs(gap).sum() + abs(gap.sum())) / 2)  # the pooled rest differs by -sum
+def total_variation(gap: Floats) -> Floats:
+    """Return half the sum over the last axis: differences in share, the pooled rest's not given."""
+    pooled = np.abs(gap.sum(axis=-1))  # all shares add up to 1: the rest differs by -sum
+    return (np.abs(gap).sum(axis=-1) + pooled) / 2  # type: ignore[no-any-return]  # likewise
+
+
+def as_if_new(whole: Floats | float, share: Floats | float) -> Floats:
+    """Return an own window's distance from the reference on the scale of a new window's.
+
+    ``share`` is its part w of the reference's values. Against the rest alone it would be 1 / (1 -
+    w) times as far, and seem too far by sqrt(1 / (1 - w^2)), since a new window is compared with
+    all: what chance makes of either (the windows' own ways as well as the rows') has 1 + w / (1 -
+    w) and 1 + w times a window's variance. So the factor is sqrt((1 + w) / (1 - w)); at most 1.
+    """
+    return np.minimum(1.0, whole * np.sqrt((1 + share) / (1 - share)))
 
 
 def kept_categories(reference: Column, window_values: float) -> tuple[str, ...]:
@@ -62,26 +74,31 @@ def distance(reference: Column, window: Column, kind: Kind, kept: Collection[str
     if window.kind != kind or reference.kind != kind:
         return 1.0
     if kind == "ks":
-        return kolmogorov_smirnov(reference.points, window.points)
-    return total_variation(reference, window, kept)
+        left, right = reference.points, window.points
+        at = np.concatenate([left.values, right.values])
+        return float(kolmogorov_smirnov(shares_up_to(left, at) - shares_up_to(right, at)))
+    names = sorted(kept)
+    return float(
+        total_variation(category_shares(reference, names) - category_shares(window, names))
+    )
 
 
-def distance_to_rest(
+def own_distance(
     reference: Column, window: Column, kind: Kind, kept: Collection[str] = ()
 ) -> float:
-    """Return the distance of one of the reference's own windows from the rest of the reference.
+    """Return the distance of one of the reference's own windows, as if it were a new one.
 
-    Needs no second merge: with w the window's share of the reference's values,
-    F(window) - F(rest) = (F(window) - F(reference)) / (1 - w), and the same for shares of
-    categories pooled by the reference.
+    With w its share of the reference's values, F(window) - F(rest) is (F(window) - F(reference)) /
+    (1 - w), and the same for shares of categories pooled by the reference: no second merge is
+    needed. See ``as_if_new`` for the scale.
     """
     whole = distance(reference, window, kind, kept)
     if kind == "none" or not window.values or window.kind != kind:
         return whole
-    rest = 1 - window.values / reference.values
-    if rest <= 0:
+    share = window.values / reference.values
+    if share >= 1:
         return 1.0  # every other window is empty here
-    return min(1.0, whole / rest)
+    return float(as_if_new(whole, share))
 
 
 def population_stability(
@@ -103,7 +120,7 @@ def population_stability(
             for column in (reference, window)
         ]
     else:
-        named = [_shares(column, sorted(kept)) for column in (reference, window)]
+        named = [category_shares(column, sorted(kept)) for column in (reference, window)]
         shares = [np.append(share, 1 - share.sum()) for share in named]
     before, now = (np.maximum(share, _LEAST_SHARE) for share in shares)
     return float(np.sum((now - before) * np.log(now / before)))
@@ -119,7 +136,7 @@ def wasserstein(reference: Column, window: Column) -> float | None:
         return None
     sd = np.sqrt(reference.number("distribution/m2") / (reference.values - 1))
     at = np.sort(np.concatenate([left.values, right.values]))
-    gap = np.abs(_shares_up_to(left, at) - _shares_up_to(right, at))
+    gap = np.abs(shares_up_to(left, at) - shares_up_to(right, at))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # 1e308 - -1e308
         moved = float(np.sum(gap[:-1] * np.diff(at)) / sd)
     return moved if np.isfinite(moved) else None
@@ -139,24 +156,22 @@ def null_change(reference: Column, window: Column) -> float:
     return window.missing_share - reference.missing_share
 
 
-def _shares_up_to(
-    points: Points, at: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def shares_up_to(points: Points, at: Floats) -> Floats:
+    """Return the distribution function at these values; 0 throughout for no rows."""
     padded = np.concatenate([[0.0], points.cumulative])
     return padded[np.searchsorted(points.values, at, side="right")]
 
 
-def _shares_between(
-    points: Points, edges: np.ndarray[tuple[int, ...], np.dtype[np.float64]], lowest: float
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _shares_between(points: Points, edges: Floats, lowest: float) -> Floats:
     """Return the shares up to the first edge, between neighbours, and beyond the last."""
-    cuts = _shares_up_to(points, edges)
+    cuts = shares_up_to(points, edges)
     if edges[0] == lowest:  # a value that fills a decile: what lies below it is another bin
         below = np.searchsorted(points.values, lowest, side="left")
         cuts = np.append(points.cumulative[below - 1] if below else 0.0, cuts)
     return np.diff(np.concatenate([[0.0], cuts, [1.0]]))
 
 
-def _shares(column: Column, names: list[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def category_shares(column: Column, names: Sequence[str]) -> Floats:
+    """Return the shares of these categories among the column's values, of which there are some."""
     counts = column.categories
     return np.array([counts.get(name, 0) for name in names], dtype=np.float64) / column.values

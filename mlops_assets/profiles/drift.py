@@ -1,121 +1,189 @@
-"""From a window's profile to its verdict, in a person's words."""
+"""From a window's profile to its verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mlops_assets.profiles.column import Column
-from mlops_assets.profiles.distances import distance, null_change
-from mlops_assets.profiles.policy import DriftPolicy, Limit, choose_limit, rank_p_value
+from mlops_assets.profiles.distances import (
+    cardinality_change,
+    distance,
+    null_change,
+    population_stability,
+    wasserstein,
+)
+from mlops_assets.profiles.policy import DriftPolicy, choose_limit, rank_p_value
 from mlops_assets.profiles.profile import Profile
-from mlops_assets.profiles.reference import Reference
+from mlops_assets.profiles.reference import PREDICTION, Reference, Yardstick
+from mlops_assets.profiles.resemblance import resemblance
+from mlops_assets.profiles.segments import pooled
+from mlops_assets.profiles.verdict import (
+    FeatureLine,
+    Outcome,
+    Verdict,
+    moved,
+    sentence,
+    surroundings,
+)
 
 __all__ = [
     "DriftPolicy",
+    "Earlier",
     "FeatureLine",
     "Outcome",
     "Reference",
     "Verdict",
+    "insufficient",
     "judge",
-    "no_champion",
 ]
 
-Outcome = Literal["stable", "warning", "drifted", "insufficient"]
-
-_UNITS = {365: "days", 52: "weeks", 12: "months", 8760: "hours", 4: "quarters"}
-
 
 @dataclass(frozen=True)
-class FeatureLine:
-    """One feature's part in a verdict; ``share`` is its part of the score, 0 to 1."""
+class Earlier:
+    """What was found of a window judged before by the same policy against the same champion."""
 
-    feature: str
-    kind: str
-    distance: float
-    own_low: float
-    own_high: float
-    share: float
-    null_change: float
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the policy says of one window; without a score nothing was compared."""
-
-    window: str
-    verdict: Outcome
-    sentence: str
-    policy: str
-    rows: int = 0
-    score: float | None = None
-    limit: float | None = None
-    p_value: float | None = None
-    k: int | None = None
-    m: int | None = None
-    exceeds: bool = False
-    alarms_per_year: float | None = None
-    budget_short: str | None = None
-    features: tuple[FeatureLine, ...] = ()
-    warnings: tuple[str, ...] = ()
+    exceeds: bool
+    prediction_exceeds: bool = False
 
 
 def judge(
     reference: Reference,
     window: str,
     profile: Profile,
-    earlier: Sequence[bool],
-    windows_per_year: float,
+    policy: DriftPolicy,
+    *,
+    earlier: Sequence[Earlier] = (),
+    unjudged: Sequence[tuple[str, str]] = (),
+    segments: Mapping[str, Profile] | None = None,
+    earlier_of: Mapping[str, Sequence[Earlier]] | None = None,
 ) -> Verdict:
     """Return the verdict on one window.
 
-    ``earlier`` are the ``exceeds`` of the windows judged before against this same champion, oldest
-    first, without the insufficient ones. ``drifted`` means that ``needed`` of the ``of_last``
-    latest, this one included, exceed: this one itself need not.
+    ``drifted`` means that ``needed`` of the ``of_last`` latest windows, this one included, exceed
+    the limit: this one itself need not. A warning sign never makes a window drifted.
+
+    Args:
+        reference: what the window is compared with; it must not hold the window.
+        window: the key of the window.
+        profile: of the window's rows.
+        policy: as declared now.
+        earlier: the windows judged before, oldest first, without the insufficient ones.
+        unjudged: windows since the last of them that could not be judged, each with why.
+        segments: the profiles of the declared parts of the rows; judged where the reference has
+            them too.
+        earlier_of: for each segment what ``earlier`` is for the whole.
+
+    Raises:
+        ProfileError: the policy names a feature that the reference lacks.
+
     """
-    policy = reference.policy
-    reason = _insufficient(reference, profile)
-    if reason:
-        return Verdict(window, "insufficient", f"insufficient: {reason}", policy.hash, profile.rows)
+    parts = _segments(reference, window, policy, segments or {}, earlier_of or {})
+    shared = policy.sharing(len(parts) + 1) if policy.segments_decide else policy
+    whole = _judged(reference, window, profile, shared, earlier)
+    outcome = whole.verdict
+    if policy.segments_decide and any(part.verdict == "drifted" for part in parts.values()):
+        outcome = "drifted"
+    said = [whole.sentence, *surroundings(parts, unjudged, policy)]
+    if outcome != whole.verdict:
+        said[0] = f"{outcome}, in a segment: the whole is {whole.sentence}"
+    if whole.budget_short:
+        said.append(whole.budget_short)
+    return replace(
+        whole,
+        verdict=outcome,
+        sentence="; ".join(said),
+        policy=policy.hash,
+        unjudged=tuple(unjudged),
+        segments=parts,
+    )
+
+
+def insufficient(window: str, policy: DriftPolicy, reason: str, rows: int = 0) -> Verdict:
+    """Return the verdict of a window that can't be compared with anything."""
+    return Verdict(window, "insufficient", f"insufficient: {reason}", policy.hash, rows)
+
+
+def _segments(
+    reference: Reference,
+    window: str,
+    policy: DriftPolicy,
+    segments: Mapping[str, Profile],
+    earlier_of: Mapping[str, Sequence[Earlier]],
+) -> dict[str, Verdict]:
+    if not policy.segments:
+        return {}
+    present = pooled(segments, reference.segments)
+    names = sorted({*reference.segments, *present})
+    shared = policy.sharing(len(names) + policy.segments_decide)
+    found = {}
+    for name in names:
+        part = present.get(name) or Profile({})
+        if name not in reference.segments:
+            reason = "the reference has no such rows"
+        elif part.rows < policy.min_segment_rows:
+            reason = f"{part.rows} rows, and {policy.min_segment_rows} are needed"
+        else:
+            verdict = _judged(
+                reference.segments[name], window, part, shared, earlier_of.get(name, ())
+            )
+            found[name] = replace(verdict, policy=policy.hash)
+            continue
+        found[name] = insufficient(window, policy, reason, part.rows)
+    return found
+
+
+def _judged(
+    reference: Reference,
+    window: str,
+    profile: Profile,
+    policy: DriftPolicy,
+    earlier: Sequence[Earlier],
+) -> Verdict:
+    """Judge by the policy as it is: with its share of the budget."""
+    yardstick = reference.under(policy)
+    if reason := _nothing_to_judge(reference, yardstick, profile, policy):
+        return insufficient(window, policy, reason, profile.rows)
     columns = {
         name: profile.columns.get(name) or Column.absent(profile.rows)
         for name in reference.features
     }
-    lines, score = _lines(reference, columns)
-    limit = choose_limit(reference.own_scores, policy, windows_per_year)
-    exceeds = score > limit.score
-    recent = [*earlier, exceeds][-policy.of_last :]
-    warnings = _warnings(reference, columns)
-    outcome: Outcome = "stable"
-    if exceeds or warnings:
-        outcome = "warning"
-    if sum(recent) >= policy.needed:
+    lines, score = _lines(reference, yardstick, columns)
+    limit = yardstick.limit
+    recent = [*(one.exceeds for one in earlier), score > limit.score]
+    warnings = _warnings(reference, yardstick, columns, policy)
+    prediction_exceeds = False
+    if PREDICTION in profile.columns and PREDICTION in reference.features:
+        line = next(line for line in lines if line.feature == PREDICTION)
+        prediction_exceeds = line.distance > _prediction_limit(reference, yardstick, policy)
+        before = [one.prediction_exceeds for one in earlier]
+        if policy.alarms([*before, prediction_exceeds]):
+            warnings = (f"the predictions drift: {moved(line, policy)}", *warnings)
+    outcome: Outcome = "warning" if recent[-1] or warnings else "stable"
+    if policy.alarms(recent):
         outcome = "drifted"
-    units = next(
-        (unit for n, unit in _UNITS.items() if abs(windows_per_year / n - 1) < 0.03), "windows"
-    )
     return Verdict(
         window=window,
         verdict=outcome,
-        sentence=_sentence(
+        sentence=sentence(
             outcome,
-            score,
-            limit,
+            score=score,
+            limit=limit.score,
             recent=recent,
             lines=lines,
             warnings=warnings,
             policy=policy,
-            units=units,
         ),
         policy=policy.hash,
         rows=profile.rows,
         score=score,
         limit=limit.score,
-        p_value=rank_p_value(score, reference.own_scores),
+        p_value=rank_p_value(score, yardstick.own_scores),
         k=limit.k,
         m=limit.m,
-        exceeds=exceeds,
+        effective=limit.effective,
+        exceeds=recent[-1],
+        prediction_exceeds=prediction_exceeds,
         alarms_per_year=limit.alarms_per_year,
         budget_short=limit.budget_short,
         features=lines,
@@ -123,14 +191,10 @@ def judge(
     )
 
 
-def no_champion(window: str, policy: DriftPolicy, rows: int = 0) -> Verdict:
-    """Return the verdict of a window that came before the first champion."""
-    sentence = "insufficient: there is no champion yet to compare this window with"
-    return Verdict(window, "insufficient", sentence, policy.hash, rows)
-
-
-def _insufficient(reference: Reference, profile: Profile) -> str:
-    least = reference.policy.min_row_share * reference.median_rows
+def _nothing_to_judge(
+    reference: Reference, yardstick: Yardstick, profile: Profile, policy: DriftPolicy
+) -> str:
+    least = policy.min_row_share * reference.median_rows
     if not profile.rows:
         return "the window has no rows"
     if profile.rows < least:
@@ -138,44 +202,76 @@ def _insufficient(reference: Reference, profile: Profile) -> str:
             f"{profile.rows} rows, where the reference's windows have {reference.median_rows:g}; "
             f"at least {least:g} are needed"
         )
-    if len(reference.windows) < 2:
+    if len(yardstick.places) < 2:
         return "the reference is a single window, so there is nothing to tell usual from unusual"
     return ""
 
 
+def _prediction_limit(reference: Reference, yardstick: Yardstick, policy: DriftPolicy) -> float:
+    """Return the limit of the predictions alone, for the same budget.
+
+    In a champion's own reference the scores are of rows that it learnt from, whose windows it
+    tells apart better than new ones: their range is rather too wide, and this warns late.
+    """
+    line = reference.features[PREDICTION]
+    alike = resemblance({PREDICTION: line.neighbours}, {PREDICTION: 1.0})
+    return choose_limit(yardstick.of(line.own), policy, alike).score
+
+
 def _lines(
-    reference: Reference, columns: dict[str, Column]
+    reference: Reference, yardstick: Yardstick, columns: Mapping[str, Column]
 ) -> tuple[tuple[FeatureLine, ...], float]:
     """Return a line per column, the largest part of the score first, and the score."""
-    moved = {
+    far = {
         name: distance(reference.profile.columns[name], columns[name], line.kind, line.kept)
         for name, line in reference.features.items()
     }
     # summed in the order in which the own scores were, so that equal windows tie exactly
-    score = sum(line.share * moved[name] for name, line in reference.features.items())
-    lines = [
-        FeatureLine(
-            feature=name,
-            kind=line.kind,
-            distance=moved[name],
-            own_low=min(line.own),
-            own_high=max(line.own),
-            share=line.share * moved[name] / score if score else 0.0,
-            null_change=null_change(reference.profile.columns[name], columns[name]),
+    score = sum(yardstick.shares[name] * far[name] for name in reference.features)
+    lines = []
+    for name, line in reference.features.items():
+        before, now, own = reference.profile.columns[name], columns[name], yardstick.of(line.own)
+        lines.append(
+            FeatureLine(
+                feature=name,
+                kind=line.kind,
+                distance=far[name],
+                own_low=min(own),
+                own_high=max(own),
+                share=yardstick.shares[name] * far[name] / score if score else 0.0,
+                null_change=null_change(before, now),
+                psi=population_stability(before, now, line.kind, line.kept),
+                wasserstein=wasserstein(before, now) if line.kind == "ks" else None,
+                cardinality_change=_cardinality(
+                    cardinality_change(before, now), yardstick.of(line.cardinality)
+                ),
+            )
         )
-        for name, line in reference.features.items()
-    ]
     lines.sort(key=lambda line: (-line.share, -line.distance, line.feature))
     return tuple(lines), score
 
 
-def _warnings(reference: Reference, columns: dict[str, Column]) -> tuple[str, ...]:
-    policy, found = reference.policy, []
+def _cardinality(now: float | None, own: Sequence[float | None]) -> float | None:
+    """Return the change as a multiple of the middle one of the own windows'."""
+    usual = sorted(one for one in own if one is not None)
+    if now is None or not usual or not usual[len(usual) // 2]:
+        return None
+    return now / usual[len(usual) // 2]
+
+
+def _warnings(
+    reference: Reference,
+    yardstick: Yardstick,
+    columns: Mapping[str, Column],
+    policy: DriftPolicy,
+) -> tuple[str, ...]:
+    found = []
     for name, line in reference.features.items():
         if name in policy.leave_out:
             continue
         before, now = reference.profile.columns[name], columns[name]
-        low, high = line.own_missing
+        missing = yardstick.of(line.missing)
+        low, high = min(missing), max(missing)
         usual = low <= now.missing_share <= high
         # windows are compared with windows: a gust is missing in most weeks, in some in nearly all
         if not usual and round(abs(null_change(before, now)), 9) >= policy.null_change:
@@ -193,49 +289,8 @@ def _warnings(reference: Reference, columns: dict[str, Column]) -> tuple[str, ..
                     f"{name}: never seen in the reference: {', '.join(new[:3])}{more} "
                     f"({share:.1%} of rows)"
                 )
-        if now.constant and not before.constant and not line.own_constant:
+        if now.constant and not before.constant and not any(yardstick.of(line.constant)):
             found.append(
                 f"{name}: a single value fills the window, as it never did in the reference"
             )
     return tuple(found)
-
-
-def _sentence(
-    outcome: Outcome,
-    score: float,
-    limit: Limit,
-    *,
-    recent: Sequence[bool],
-    lines: Sequence[FeatureLine],
-    warnings: Sequence[str],
-    policy: DriftPolicy,
-    units: str,
-) -> str:
-    compared = f"score {_short(score)}, limit {_short(limit.score)}"
-    if outcome == "drifted":
-        judged = min(policy.of_last, len(recent))
-        said = f"{sum(recent)} of the last {judged} windows exceed the limit ({compared})"
-    elif recent[-1]:
-        said = (
-            f"this window exceeds the limit ({compared}), too few of the last {policy.of_last} do"
-        )
-    else:
-        said = f"within the limit ({compared})"
-    parts = [f"{outcome}: {said}"]
-    if lines and lines[0].share:
-        top = lines[0]
-        own = f"{_short(top.own_low)} to {_short(top.own_high)}"
-        parts.append(
-            f"{top.feature} moved {_short(top.distance)} (its own {units}: {own}) "
-            f"and makes up {top.share:.0%} of the score"
-        )
-    parts += warnings[:2]
-    if limit.budget_short:
-        parts.append(limit.budget_short)
-    return "; ".join(parts)
-
-
-def _short(value: float) -> str:
-    """Return two digits, or three where two would hide it, without the leading zero."""
-    text = f"{value:.2f}" if value >= 0.095 or not value else f"{value:.3f}"
-    return text.removeprefix("0") or "0"

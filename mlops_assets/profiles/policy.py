@@ -13,60 +13,78 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
+
+from mlops_assets.declaration import Drift
 
 
-class DriftPolicy(BaseModel):
-    """What counts as drift: a budget of false alarms instead of a threshold.
+class DriftPolicy(Drift):
+    """What counts as drift: everything that changes a verdict, as one value.
 
-    ``null_change`` and ``new_categories`` are for the warning signs: how far the share of missing
-    values must be from the reference's and outside what its own windows had, and the share of rows
-    in categories never seen before.
+    What is declared, and how many windows a year has: a budget a year is a rate per window.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    windows_per_year: float = Field(gt=0)
 
-    false_alarms_per_year: float = Field(default=1.0, gt=0)
-    leave_out: tuple[str, ...] = ()
-    min_row_share: float = Field(default=0.5, ge=0, le=1)
-    null_change: float = Field(default=0.05, gt=0, le=1)
-    new_categories: float = Field(default=0.005, ge=0, le=1)
-    needed: int = Field(default=2, ge=1)
-    of_last: int = Field(default=3, ge=1)
+    @classmethod
+    def declared(cls, drift: Drift, windows_per_year: float) -> Self:
+        """Return the policy of a declaration."""
+        return cls(**drift.model_dump(), windows_per_year=windows_per_year)
 
-    @model_validator(mode="after")
-    def _needed_fits(self) -> Self:
-        if self.needed > self.of_last:
-            raise ValueError(f"needed ({self.needed}) is more than of_last ({self.of_last})")
-        return self
+    def to_bytes(self) -> bytes:
+        """Return the policy as JSON; kept as a blob, its id is ``hash``."""
+        values = self.model_dump(mode="json")
+        return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits that change with any field."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        """SHA-256 of the bytes, in hex: it changes with any field."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def sharing(self, parts: int) -> Self:
+        """Return the same policy with an equal part of the budget."""
+        return self.model_copy(
+            update={"false_alarms_per_year": self.false_alarms_per_year / max(parts, 1)}
+        )
+
+    def alarms(self, exceeds: Sequence[bool]) -> bool:
+        """Whether ``needed`` of the ``of_last`` latest windows, oldest first, exceed."""
+        return sum(exceeds[-self.of_last :]) >= self.needed
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The score a window has to exceed, and what that costs in false alarms."""
+    """The score a window has to exceed, and what that costs in false alarms.
+
+    ``effective`` is for how many independent windows the ``m`` of the reference stand.
+    """
 
     score: float
     k: int
     m: int
+    effective: float
     alarms_per_year: float
     budget_short: str | None
 
 
-def alarm_chance(m: int, k: int, needed: int = 2, of_last: int = 3) -> float:
+def alarm_chance(
+    m: int, k: int, needed: int = 2, of_last: int = 3, resemblance: float = 0.0
+) -> float:
     """Return the chance that ``needed`` of ``of_last`` windows exceed, without drift.
 
     The limit is the k-th largest of m own scores. All windows share it, so exceedances are not
     independent: the chance p that one exceeds is Beta(k, m + 1 - k) over references, and the
     number that do is beta-binomial. For 2 of 3 this is
     3k(k+1)/((m+1)(m+2)) - 2k(k+1)(k+2)/((m+1)(m+2)(m+3)).
+
+    That holds where windows could have come in any order. Where each resembles the one before
+    (``resemblance``, the correlation of neighbours, 0 to below 1), m of them tell no more than
+    m (1 - r) / (1 + r) independent ones (Bartlett 1946, for the mean of an autoregression), and
+    the next largest scores come from the same spell: both parameters shrink, but for the largest
+    score itself. An approximation, checked by simulation in docs/calibration.md.
     """
-    a, b, n = k, m + 1 - k, of_last
+    told = (1 - resemblance) / (1 + resemblance)
+    a, b, n = 1 + (k - 1) * told, (m + 1 - k) * told, of_last
 
     def log_beta(x: float, y: float) -> float:
         return math.lgamma(x) + math.lgamma(y) - math.lgamma(x + y)
@@ -77,17 +95,18 @@ def alarm_chance(m: int, k: int, needed: int = 2, of_last: int = 3) -> float:
     )
 
 
-def alarms_per_year(m: int, k: int, windows_per_year: float, policy: DriftPolicy) -> float:
+def alarms_per_year(m: int, k: int, policy: DriftPolicy, resemblance: float = 0.0) -> float:
     """Return the false alarms expected in a year: ``alarm_chance`` times the windows of a year.
 
     Every window on which the rule holds counts, so one bad spell that keeps it true for two
     windows counts twice: an upper bound on what a person would call alarms.
     """
-    return alarm_chance(m, k, policy.needed, policy.of_last) * windows_per_year
+    chance = alarm_chance(m, k, policy.needed, policy.of_last, resemblance)
+    return chance * policy.windows_per_year
 
 
 def choose_limit(
-    own_scores: Sequence[float], policy: DriftPolicy, windows_per_year: float
+    own_scores: Sequence[float], policy: DriftPolicy, resemblance: float = 0.0
 ) -> Limit:
     """Return the lowest limit whose false alarms keep the budget.
 
@@ -96,19 +115,23 @@ def choose_limit(
     """
     m, budget = len(own_scores), policy.false_alarms_per_year
     k = 1
-    while k < m and alarms_per_year(m, k + 1, windows_per_year, policy) <= budget:
+    while k < m and alarms_per_year(m, k + 1, policy, resemblance) <= budget:
         k += 1
-    expected = alarms_per_year(m, k, windows_per_year, policy)
+    expected = alarms_per_year(m, k, policy, resemblance)
+    effective = m * (1 - resemblance) / (1 + resemblance)
     short = None
     if expected > budget:
         enough = m + 1
-        while alarms_per_year(enough, 1, windows_per_year, policy) > budget:
+        while alarms_per_year(enough, 1, policy, resemblance) > budget:
             enough += max(1, enough // 100)
+        counting = ""
+        if resemblance:
+            counting = f" resemble their neighbours, so that they count as {effective:.0f}, and"
         short = (
-            f"the reference is too short for {budget:g} false alarm{'' if budget == 1 else 's'} a year: "
-            f"its {m} windows allow {expected:.1f}, about {enough} would do"
+            f"the reference is too short for {budget:.2g} false alarm{'' if budget == 1 else 's'} "
+            f"a year: its {m} windows{counting} allow {expected:.2g}, about {enough} would do"
         )
-    return Limit(sorted(own_scores, reverse=True)[k - 1], k, m, expected, short)
+    return Limit(sorted(own_scores, reverse=True)[k - 1], k, m, effective, expected, short)
 
 
 def rank_p_value(score: float, own_scores: Sequence[float]) -> float:

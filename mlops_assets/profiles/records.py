@@ -57,7 +57,13 @@ KINDS: Mapping[str, tuple[Field, ...]] = {
     ),
     "distances": _fields(
         "*model str, *window str, *feature str, champion int, kind str, distance float, "
-        "own_low float, own_high float, share float, null_change float, features_commit str"
+        "own_low float, own_high float, share float, null_change float, features_commit str, "
+        "psi float?, wasserstein float?, cardinality_change float?"
+    ),
+    "segments": _fields(
+        "*model str, *window str, *segment str, champion int?, profile str, rows int, "
+        "score float?, score_limit float?, exceeds bool, verdict str, sentence str, policy str, "
+        "warnings json, features_commit str"
     ),
     "performance": _fields(
         "*model str, *window str, champion int, metric str, value float?, rows int, "

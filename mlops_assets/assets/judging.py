@@ -1,0 +1,187 @@
+"""What a window is judged by: the declared policy, its reference, and what was found before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops_assets.declaration import Declaration
+from mlops_assets.errors import ProfileError
+from mlops_assets.profiles.drift import (
+    DriftPolicy,
+    Earlier,
+    Reference,
+    Verdict,
+    insufficient,
+    judge,
+)
+from mlops_assets.profiles.profile import Profile
+from mlops_assets.profiles.reference import PREDICTION, windows_of
+from mlops_assets.profiles.segments import Segments, by_segment, largest
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.ledger import Entry
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict with what it was judged by.
+
+    ``reference`` is a blob's id where the reference is one; ``windows`` are its windows otherwise,
+    each with its profile's id.
+    """
+
+    verdict: Verdict
+    reference: str | None = None
+    windows: Mapping[str, str] = field(default_factory=dict)
+    segments: tuple[str, ...] = ()  # those that have a reference of their own
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the windows of one model are judged."""
+
+    declaration: Declaration
+    store: Store
+
+    @property
+    def policy(self) -> DriftPolicy:
+        """The policy as it is declared now."""
+        return DriftPolicy.declared(self.declaration.drift, self.declaration.windows.per_year)
+
+    def judge(
+        self, window: str, profile: Profile, segments: Segments, entry: Entry | None
+    ) -> Judged:
+        """Judge a window against the reference of the champion that was in force."""
+        policy = self.policy
+        if entry is None or entry.reference is None:
+            reason = "there is no champion yet to compare this window with"
+            return Judged(insufficient(window, policy, reason, profile.rows))
+        rows = {
+            row["window"]: row
+            for row in self.store.latest("verdicts", model=self.declaration.name)
+            if row["window"] < window
+        }
+        try:
+            reference, made_of = self.reference(policy, window, entry, rows)
+        except ProfileError as error:
+            return Judged(insufficient(window, policy, str(error), profile.rows))
+        before = counting(rows.values(), entry, policy)
+        verdict = judge(
+            reference,
+            window,
+            profile,
+            policy,
+            earlier=[_earlier(row["exceeds"], row["detail"]) for row in before],
+            unjudged=self.unjudged(window, entry, before, rows),
+            segments=segments,
+            earlier_of={name: earlier_of(name, before) for name in reference.segments},
+        )
+        blob = None if made_of else entry.reference
+        return Judged(verdict, blob, made_of, tuple(reference.segments))
+
+    def reference(
+        self, policy: DriftPolicy, window: str, entry: Entry, rows: Mapping[str, Row]
+    ) -> tuple[Reference, dict[str, str]]:
+        """Return the declared reference, and of which profiles it is made if not the champion's own.
+
+        A window counts only if it has all the features that the champion looks at. Their scores
+        are compared where this champion gave all of them.
+
+        Raises:
+            ProfileError: there is none for this window; says why.
+
+        """
+        own = Reference.from_bytes(self.store.blob(str(entry.reference)))
+        if policy.reference == "champion":
+            return own, {}
+        features = set(own.importance)
+        profiles = {}
+        for name in windows_of(policy, window, list(rows)):
+            found = Profile.from_bytes(self.store.blob(rows[name]["profile"]))
+            if found.rows and features <= set(found.columns):
+                profiles[name] = found
+        if not profiles:
+            raise ProfileError(
+                "no window of the declared reference has all the features that the champion "
+                "looks at; it was profiled before they were declared"
+            )
+        if all(rows[name]["champion"] == entry.version for name in profiles):
+            features.add(PREDICTION)
+        parts = self._segment_profiles(policy, list(profiles), features)
+        return (
+            Reference.build(_only(profiles, features), own.importance, parts),
+            {name: rows[name]["profile"] for name in profiles},
+        )
+
+    def unjudged(
+        self, window: str, entry: Entry, before: Sequence[Row], rows: Mapping[str, Row]
+    ) -> list[tuple[str, str]]:
+        """Return the windows after the last that counts for this verdict, each with why."""
+        windows = self.declaration.windows
+        last = max([entry.window, *(str(row["window"]) for row in before)])
+        landed = {
+            row["window"] for row in self.store.latest("batches", model=self.declaration.name)
+        }
+        found = []
+        one = windows.key(windows.ends(last))
+        while one < window:
+            if one not in rows:
+                why = "landed, and was not judged" if one in landed else "never landed"
+            elif rows[one]["verdict"] == "insufficient":
+                why = "was insufficient"
+            else:
+                why = "was judged by another policy"
+            found.append((one, why))
+            one = windows.key(windows.ends(one))
+        return found
+
+    def _segment_profiles(
+        self, policy: DriftPolicy, windows: Sequence[str], features: set[str]
+    ) -> dict[str, dict[str, Profile]]:
+        if not policy.segments:
+            return {}
+        profiles: dict[str, dict[str, Profile]] = {}
+        for row in self.store.latest("segments", model=self.declaration.name):
+            if row["window"] in windows:
+                part = Profile.from_bytes(self.store.blob(row["profile"]))
+                profiles.setdefault(row["window"], {})[row["segment"]] = part
+        kept = largest(profiles, policy.most_segments)
+        return {name: _only(p, features) for name, p in by_segment(profiles, kept).items()}
+
+
+def counting(rows: Iterable[Row], entry: Entry, policy: DriftPolicy) -> list[Row]:
+    """Return the rows of windows judged by this policy against this champion, oldest first."""
+    return sorted(
+        (
+            row
+            for row in rows
+            if row["champion"] == entry.version
+            and row["policy"] == policy.hash
+            and row["verdict"] != "insufficient"
+        ),
+        key=lambda row: str(row["window"]),
+    )
+
+
+def earlier_of(segment: str, before: Iterable[Row]) -> list[Earlier]:
+    """Return what these windows' verdicts said of one segment, where it was judged."""
+    found = (row["detail"]["segments"].get(segment) for row in before)
+    return [
+        _earlier(part["exceeds"], part)
+        for part in found
+        if part is not None and part["verdict"] != "insufficient"
+    ]
+
+
+def _earlier(exceeds: bool, detail: Mapping[str, Any]) -> Earlier:
+    return Earlier(exceeds, detail["prediction_exceeds"])
+
+
+def _only(profiles: Mapping[str, Profile], names: set[str]) -> dict[str, Profile]:
+    return {
+        window: Profile({name: c for name, c in profile.columns.items() if name in names})
+        for window, profile in profiles.items()
+    }
