@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -114,6 +116,24 @@ class FittedModel:
                 f" {len(encoding.features)}; the files are of two models: fetch them again"
             )
         return model
+
+    def to_bytes(self) -> bytes:
+        """Return both files as one, compressed; the same model gives the same bytes."""
+        parts = {MODEL_FILE: self.booster_text, ENCODING_FILE: self.encoding.to_json()}
+        return zlib.compress(json.dumps(parts, sort_keys=True).encode(), level=6)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            TrainingError: it is something else.
+        """
+        try:
+            parts = json.loads(zlib.decompress(data))
+            return cls(parts[MODEL_FILE], Encoding.from_json(parts[ENCODING_FILE]))
+        except (zlib.error, ValueError, KeyError, TypeError) as error:
+            raise TrainingError(f"these bytes are no model ({error})") from error
 
     @cached_property
     def _booster(self) -> Any:

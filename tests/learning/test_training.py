@@ -195,3 +195,12 @@ def test_whole_numbers_and_decimals_are_numbers_and_unlabelled_rows_left_out() -
 def test_a_target_that_is_no_number_is_refused(late: pl.Expr, message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         fit(flights(200).with_columns(late=late), task="regression")
+
+
+def test_a_model_travels_as_bytes(model: FittedModel) -> None:
+    data = model.to_bytes()
+    assert data == fit(flights()).to_bytes()
+    assert FittedModel.from_bytes(data) == model
+    for damaged in (b"", data[:-1], b"x" * 10):
+        with pytest.raises(TrainingError, match="no model"):
+            FittedModel.from_bytes(damaged)

@@ -184,11 +184,32 @@ def test_of_many_rows_some_are_taken_in_their_order_and_only_labelled_ones() -> 
     # from all over
     assert (chosen < 100).any()
     assert (chosen >= 900).any()
+    assert not sampled(rows, 100, 2)["place"].equals(chosen)
     assert sampled(rows, 1_000, 1).equals(rows)
     # a twin of mostly unlabelled rows learns from all that are labelled
     few = unlabelled(sales(2 * MOST_ROWS), 500)
     expected = fit_twin(few.head(500), FEATURES, "paid", "binary", 1)
     assert fit_twin(few, FEATURES, "paid", "binary", 1).checksum == expected.checksum
+
+
+def test_twins_of_neighbouring_windows_learn_from_nearly_the_same_rows() -> None:
+    # given a frame that grows by a window at its end, and one that also loses its first
+    names = [f"w{number:02d}" for number in range(12)]
+    rows = pl.DataFrame(
+        {"window": [name for name in names for _ in range(100)], "place": range(1_200)}
+    )
+    before, grown, rolled = rows.head(1_000), rows.head(1_100), rows.slice(100, 1_000)
+
+    def places(frame: pl.DataFrame) -> set[int]:
+        return set(sampled(frame, 500, 1)["place"])
+
+    # then what both may have is nearly the same, though a half was taken by chance
+    for later in (grown, rolled):
+        both = places(later) & places(before)
+        assert len(both) > 0.85 * len(places(later) - set(range(1_000, 1_200)))
+    # also without a column that names the windows, where the frame only grows
+    unnamed = places(before.drop("window"))
+    assert len(places(grown.drop("window")) & unnamed) > 0.85 * 500 * 1_000 / 1_100
 
 
 def test_rows_that_teach_nothing_are_refused_as_in_training() -> None:
