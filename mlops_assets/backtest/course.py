@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mlops_assets.backtest.gates import Gates
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.backtest.twins import Twins
-from mlops_assets.backtest.verdicts import Verdicts
+from mlops_assets.backtest.verdicts import Judging, Verdicts
 from mlops_assets.batches.maturity import LandedWindows
 from mlops_assets.decisions import attempts as past
 from mlops_assets.decisions import evidence as speaks
@@ -68,7 +68,7 @@ class Course:
     retrainings: list[Retraining] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     _attempts: list[Attempt] = field(default_factory=list)
-    _exceeded: list[bool] = field(default_factory=list)
+    _judging: Judging | None = None
     _codes: dict[str, str] = field(default_factory=dict)
     _answered: set[str] = field(default_factory=set)
 
@@ -180,7 +180,7 @@ class Course:
         reason = one.reason if refusal is None else refusal
         if promoted:
             self.champions.append(Served(len(self.champions) + 1, refit, window))
-            self._exceeded = []
+            self._judging = Judging(refit, window)
         self.retrainings.append(Retraining(window, one.trigger, reason, promoted, minutes))
         assert landed.now is not None
         self._attempts.append(Attempt(window, landed.now, promoted, minutes, frame.windows[-1]))
@@ -188,11 +188,9 @@ class Course:
 
     def _drift(self, champion: speaks.Champion, newest: str) -> list[Evidence]:
         served = self.serving(newest)
-        if served is None or served != self.champion:
+        if served is None or self._judging is None:
             return []
-        verdict = self.verdicts.of(served.mark, self.declaration, newest, self._exceeded)
-        if verdict.verdict != "insufficient":
-            self._exceeded.append(verdict.exceeds)
+        verdict = self.verdicts.of(self._judging, self.declaration, newest)
         if verdict.verdict != "drifted":
             return []
         return speaks.drift(champion, newest, "", verdict.sentence)
