@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -79,6 +79,38 @@ def history(
     axes.set_title(title, loc="left")
     if limits is not None or marked:
         axes.legend(frameon=False, fontsize=8)
+    return _picture(axes, title)
+
+
+def curves(
+    windows: Sequence[str],
+    lines: Mapping[str, Sequence[float | None]],
+    title: str,
+    *,
+    limits: Sequence[float | None] | None = None,
+    limit: str = "limit",
+    marked: Sequence[str] = (),
+    mark: str = "",
+) -> dg.MarkdownMetadataValue:
+    """Draw one or two figures over the windows; a gap where there is none."""
+    axes = _axes(2.8)
+    places = list(range(len(windows)))
+    for number, (label, values) in enumerate(lines.items()):
+        color = (BLUE, ORANGE)[number]
+        drawn = [float("nan") if value is None else value for value in values]
+        axes.plot(places, drawn, color=color, marker="o", markersize=3, linewidth=1.2, label=label)
+    if limits is not None:
+        drawn = [float("nan") if value is None else value for value in limits]
+        axes.step(places, drawn, where="mid", color=RED, linewidth=1, label=limit)
+    for number, window in enumerate(window for window in marked if window in windows):
+        # between the windows: it serves from this one on
+        place = list(windows).index(window) - 0.5
+        axes.axvline(place, color=GREY, linewidth=3, zorder=0, label=mark if not number else None)
+    step = max(1, len(windows) // 8)
+    axes.set_xticks(places[::step], [window[5:] for window in windows[::step]])
+    axes.margins(y=0.25)  # room for the legend
+    axes.set_title(title, loc="left")
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
     return _picture(axes, title)
 
 

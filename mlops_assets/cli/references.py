@@ -18,6 +18,12 @@ from mlops_assets.registry.ledger import Entry
 from mlops_assets.registry.run import TrackedRun
 
 DATA_COMMIT = "mlops.data_commit"  # the tag of a run and of a registered version
+# what of a row names a blob of the store
+BLOBS = {
+    "verdicts": ["profile", "reference", "policy"],
+    "segments": ["profile", "policy"],
+    "staleness": ["champion_twin_blob"],
+}
 _SHOWN = 3  # of those that name the same thing
 _FETCHED = 500  # materializations at a time
 _NONE = frozenset({None, "", "none"})
@@ -96,7 +102,7 @@ class References:
         """Note what the rows of the store name."""
         for kind, fields in KINDS.items():
             names = [f.name for f in fields if f.name == "commit_id" or f.name.endswith("_commit")]
-            blobs = [f.name for f in fields if f.name in ("profile", "reference", "policy")]
+            blobs = BLOBS.get(kind, [])
             for name in names + blobs:
                 found = store.query(
                     f'SELECT "{name}" AS named, min("window") AS first, count(*) AS rows '  # noqa: S608 - names come from KINDS

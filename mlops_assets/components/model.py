@@ -17,6 +17,7 @@ from mlops_assets.assets import (
     performance,
     predictions,
     source,
+    staleness,
     training_set,
 )
 from mlops_assets.declaration import Declaration
@@ -71,8 +72,9 @@ def definitions(declaration: Declaration) -> dg.Definitions:
         predictions.build(declaration),
         drift_profile.build(declaration),
         performance.build(declaration),
+        staleness.build(declaration),
     ]
-    windowed = [*data.SCORING, "labels", "performance"]
+    windowed = [*data.SCORING, "labels", *data.MEASURING]
     metadata = {DECLARATION: dg.MetadataValue.json(declaration.model_dump(mode="json"))}
     jobs = [
         dg.define_asset_job(

@@ -70,7 +70,8 @@ class Staleness:
     Attributes:
         total: sum of gain x months over the judged windows, signed.
         rate: gain of the latest judged window, for a month; 0 where none was judged.
-        cost: of a retraining, in the unit of total.
+        cost: of a retraining, in the unit of total; None where nothing was judged that it is a
+            share of.
         due: whether total + rate x 1 month >= 2 costs.
         judged: how many windows were.
         unjudged: the keys of those that were not, in order.
@@ -80,7 +81,7 @@ class Staleness:
 
     total: float
     rate: float
-    cost: float
+    cost: float | None
     due: bool
     judged: int
     unjudged: tuple[str, ...]
@@ -88,7 +89,7 @@ class Staleness:
 
 
 def staleness(
-    differences: Sequence[TwinDifference], cost: float, *, measure: str = "the metric"
+    differences: Sequence[TwinDifference], cost: float | None, *, measure: str = "the metric"
 ) -> Staleness:
     """Sum up the windows since the champion was promoted, in any order.
 
@@ -96,14 +97,14 @@ def staleness(
 
     Args:
         differences: one for each window that the champion served.
-        cost: of a retraining, in gain x months, above 0.
+        cost: of a retraining, in gain x months, above 0; None only if no window was judged.
         measure: what the sentence calls the unit of gain, as `auc` or `money`.
 
     Raises:
         ValueError: the cost is not a finite number above 0, or a window comes twice.
 
     """
-    if not (math.isfinite(cost) and cost > 0):
+    if cost is not None and not (math.isfinite(cost) and cost > 0):
         raise ValueError(f"a retraining can't cost {cost}; declare a number above 0")
     ordered = sorted(differences, key=lambda one: one.window)
     if len({one.window for one in ordered}) < len(ordered):
@@ -112,7 +113,9 @@ def staleness(
     unjudged = [one for one in ordered if one.gain is None]
     total = math.fsum(gain * one.months for one, gain in judged)
     rate = judged[-1][1] if judged else 0.0
-    due = bool(judged) and total + rate >= _COSTS * cost
+    if judged and cost is None:
+        raise ValueError("windows were judged, so what a retraining costs has to be known")
+    due = cost is not None and bool(judged) and total + rate >= _COSTS * cost
     return Staleness(
         total=total,
         rate=rate,
@@ -146,9 +149,9 @@ def default_cost(metric: str, first_value: float) -> float:
 
 
 def _said(
-    total: float, rate: float, cost: float, judged: int, measure: str, *, due: bool
+    total: float, rate: float, cost: float | None, judged: int, measure: str, *, due: bool
 ) -> list[str]:
-    if not judged:
+    if not judged or cost is None:
         return ["staleness can't be judged yet"]
     unit = measure if measure == "money" else f"{measure} x months"
     windows = f"{judged} window{'' if judged == 1 else 's'}"

@@ -70,6 +70,15 @@ KINDS: Mapping[str, tuple[Field, ...]] = {
         "base_rate float?, predictions_version str, labels_version str, batch_version str, "
         "predictions_commit str, labels_commit str"
     ),
+    # values of both twins and their difference, null where the reason says why; total, rate and due
+    # are of the windows since the champion was promoted up to this one
+    "staleness": _fields(
+        "*model str, *window str, champion int, since str, measure str, months float, "
+        "fresh float?, served float?, gain float?, reason str, rows int, cost float?, total float, "
+        "rate float, due bool, sentence str, policy str, fresh_twin str?, champion_twin str?, "
+        "champion_twin_blob str?, batch_version str, labels_version str, features_commit str, "
+        "labels_commit str, known_commit str?"
+    ),
     "decisions": _fields(
         "*model str, *cause str, window str, trigger str, decision str, code str, reason str, "
         "champion int?, decided_at str"

@@ -6,9 +6,10 @@ from a cursor: a lost cursor, a killed run or a restored home ends in the same r
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
@@ -27,6 +28,7 @@ FINISHED = [
     dg.DagsterRunStatus.CANCELED,
 ]
 SCORING = ("batches", "features", "predictions", "drift_profile")
+MEASURING = ("performance", "staleness")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,10 @@ def due(
     }
     judged = {row["window"]: row for row in store.latest("verdicts", model=model)}
     labelled = {row["window"]: row["version"] for row in store.latest("labels", model=model)}
-    measured = {row["window"]: row for row in store.latest("performance", model=model)}
+    measured = {
+        stage: {row["window"]: row for row in store.latest(stage, model=model)}
+        for stage in MEASURING
+    }
     work: dict[str, tuple[list[str], list[str]]] = {}
 
     def add(window: str, stages: tuple[str, ...], version: str) -> None:
@@ -93,14 +98,19 @@ def due(
         if window in work or row is None or row["champion"] is None:
             continue
         versions = (row["batch_version"], labelled.get(window, ""))
-        known = measured.get(window)
-        if known is None or (known["batch_version"], known["labels_version"]) != versions:
-            add(window, ("performance",), "/".join(versions))
+        stages = tuple(s for s in MEASURING if not is_of(measured[s].get(window), versions))
+        if stages:
+            add(window, stages, "/".join(versions))
     return [
         Work(model, window, tuple(work[window][0]), tuple(work[window][1]))
         for window in sorted(work)
         if until is None or window <= until
     ]
+
+
+def is_of(row: Mapping[str, Any] | None, versions: tuple[str, str]) -> bool:
+    """Say whether a window was measured on this batch and these labels."""
+    return row is not None and (row["batch_version"], row["labels_version"]) == versions
 
 
 def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDefinition:

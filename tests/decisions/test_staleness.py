@@ -83,6 +83,9 @@ def test_never_due_without_a_judged_window() -> None:
         found = staleness(differences, 1e-9)
         assert (found.total, found.rate, found.due, found.judged) == (0.0, 0.0, False, 0)
         assert found.sentence.startswith("staleness can't be judged yet")
+        # also where the cost is a share of what was not judged yet
+        unknown = staleness(differences, None)
+        assert (unknown.due, unknown.cost, unknown.sentence) == (False, None, found.sentence)
 
 
 def test_what_can_not_be_judged_is_named_with_its_reason_and_counts_for_nothing() -> None:
@@ -136,6 +139,11 @@ def test_the_rule_knows_no_unit(gains: list[float], cost: float, unit: float) ->
 def test_a_cost_is_a_number_above_nothing(cost: float) -> None:
     with pytest.raises(ValueError, match="can't cost"):
         staleness(windows(0.1), cost)
+
+
+def test_what_was_judged_has_a_cost() -> None:
+    with pytest.raises(ValueError, match="has to be known"):
+        staleness(windows(0.1), None)
 
 
 def test_a_window_counts_once() -> None:

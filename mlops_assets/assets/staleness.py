@@ -1,0 +1,314 @@
+"""What a retraining would have earned on one window, and what not retraining has cost so far."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.assets import plots
+from mlops_assets.assets.commits import MAIN, key, partitions, read_commit, scan
+from mlops_assets.assets.training_set import TARGET, features_of
+from mlops_assets.assets.twins import Twins
+from mlops_assets.batches.maturity import LandedWindows, landed_windows
+from mlops_assets.decisions.staleness import (
+    Staleness,
+    StalenessPolicy,
+    TwinDifference,
+    default_cost,
+    staleness,
+)
+from mlops_assets.declaration import Declaration, load
+from mlops_assets.errors import TrainingError
+from mlops_assets.features.expressions import code_version
+from mlops_assets.learning.twins import Comparison, compare_twins
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.ledger import Entry
+from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How two twins did on a window, and which they were; None: there is no such twin."""
+
+    comparison: Comparison
+    fresh: str | None = None  # fingerprints
+    champion: str | None = None
+    blob: str | None = None  # of the champion's
+    commit: str | None = None  # that holds what the fresh one learnt from
+
+
+def build(declaration: Declaration) -> dg.AssetsDefinition:
+    """Return the asset of the staleness."""
+
+    @dg.asset(
+        key=key(declaration, "staleness"),
+        deps=[key(declaration, stage) for stage in ("features", "labels", "performance")],
+        partitions_def=partitions(declaration),
+        group_name=declaration.name,
+        owners=declaration.owners,
+        description="What a retraining would have earned on one window, by two small models: one "
+        "learnt what the champion did, the other all that was known before the window.",
+        kinds={"lightgbm", "duckdb"},
+        code_version=declaration.digest("task", "training", "labels", "gates"),
+    )
+    def staleness(
+        context: dg.AssetExecutionContext,
+        repository: RepositoryResource,
+        store: StoreResource,
+        ledger: LedgerResource,
+    ) -> dg.MaterializeResult:
+        window = context.partition_key
+        versions, records, entries = repository.get(), store.get(), ledger.get()
+        landed = landed_windows(versions, declaration, MAIN)
+        entry = entries.in_force(declaration.name, window)
+        if window not in landed.mature or entry is None or entry.version is None:
+            why = unjudged(declaration, landed, window) if entry else "no champion was in force"
+            raise dg.Failure(f"nothing to judge on {window}: {why}", allow_retries=False)
+        commits = {
+            stage: read_commit(context, versions, key(declaration, stage), window)
+            for stage in ("features", "labels")
+        }
+        promotion = next(
+            one
+            for one in reversed(entries.entries(declaration.name))
+            if one.event == "promoted" and one.version == entry.version
+        )
+        twins = Twins(declaration, versions, records)
+        judged = judge(context, twins, promotion, window, commits)
+        found = judged.comparison
+        row = {
+            "model": declaration.name,
+            "window": window,
+            "champion": entry.version,
+            "since": entry.window,
+            "measure": measure(declaration),
+            "months": months(declaration),
+            "fresh": found.fresh,
+            "served": found.champion,
+            "gain": found.gain,
+            "reason": found.reason,
+            "rows": found.rows,
+            "policy": policy(declaration).hash,
+            "fresh_twin": judged.fresh,
+            "champion_twin": judged.champion,
+            "champion_twin_blob": judged.blob,
+            "batch_version": versions.stat(
+                commits["features"], declaration.path("batches", window)
+            ).checksum,
+            "labels_version": versions.stat(
+                commits["labels"], declaration.path("labels", window)
+            ).checksum,
+            "features_commit": commits["features"],
+            "labels_commit": commits["labels"],
+            "known_commit": judged.commit,
+        }
+        rows = {one["window"]: one for one in records.latest("staleness", model=declaration.name)}
+        rows[window] = row
+        standing = stand(declaration, rows.values(), landed, entry, window)
+        row |= {
+            "cost": standing.cost,
+            "total": standing.total,
+            "rate": standing.rate,
+            "due": standing.due,
+            "sentence": standing.sentence,
+        }
+        records.add("staleness", row)
+        return dg.MaterializeResult(
+            metadata=shown(rows, row, standing),
+            data_version=dg.DataVersion(f"{judged.fresh}-{judged.champion}-{found.gain}"),
+        )
+
+    return staleness
+
+
+def judge(
+    context: dg.AssetExecutionContext,
+    twins: Twins,
+    promotion: Entry,
+    window: str,
+    commits: Mapping[str, str],
+) -> Judged:
+    """Compare on one window what a retraining before it would have known with the champion."""
+    declaration, store = twins.declaration, twins.store
+    keys = declaration.batches.key
+    labels = scan(twins.repository, commits["labels"], declaration.path("labels", window))
+    rows = (
+        features_of(twins.repository, declaration, commits["features"], window, twins.expressions)
+        .join(labels.select(*keys, twins.target), on=keys, how="left")
+        .collect(engine="streaming")
+    )
+    try:
+        known, learnt = twins.known_before(window), twins.known_to(promotion)
+        material = twins.material(known)
+        fresh = twins.fit(material)
+        marks = twins.fingerprint(known), twins.fingerprint(learnt)
+        kept = twins.kept(context, marks[1])
+        if kept is None:
+            # one fit serves both where the champion learnt what a retraining would have
+            champion = fresh if marks[0] == marks[1] else twins.fit(twins.material(learnt))
+            kept = champion, store.add_blob(champion.to_bytes())
+    except TrainingError as error:
+        labelled = int(rows[TARGET].count())
+        return Judged(Comparison(None, None, None, labelled, f"there are no twins: {error}"))
+    comparison = compare_twins(
+        rows,
+        fresh,
+        kept[0],
+        target=TARGET,
+        metric=declaration.metric,
+        usual_labelled=material.labelled,
+        kpi=load(declaration.retraining.kpi) if declaration.retraining.kpi else None,
+        months=months(declaration),
+    )
+    return Judged(comparison, *marks, kept[1], known.commit)
+
+
+def champion_staleness(
+    declaration: Declaration, store: Store, landed: LandedWindows, entry: Entry
+) -> Staleness:
+    """Return what not retraining has cost since the entry that made the present champion.
+
+    Windows that landed since and could not be judged are named, with what they wait for.
+
+    Raises:
+        DeclarationError: no cost was declared, and none follows from the champion's first value.
+
+    """
+    rows = store.latest("staleness", model=declaration.name)
+    return stand(declaration, rows, landed, entry, landed.newest or entry.window)
+
+
+def stand(
+    declaration: Declaration,
+    rows: Iterable[Mapping[str, Any]],
+    landed: LandedWindows,
+    entry: Entry,
+    until: str,
+) -> Staleness:
+    """Sum up the windows that an entry's champion served, up to one of them."""
+    of_it = {
+        row["window"]: row
+        for row in rows
+        if (row["champion"], row["since"]) == (entry.version, entry.window)
+        and row["measure"] == measure(declaration)
+    }
+    served = [window for window in landed.batches if entry.window < window <= until]
+    length = months(declaration)
+    differences = [
+        TwinDifference(window, length, of_it[window]["gain"], of_it[window]["reason"])
+        if window in of_it
+        else TwinDifference(window, length, None, unjudged(declaration, landed, window))
+        for window in served
+    ]
+    judged = (of_it[window] for window in served if window in of_it)
+    first = next((row["served"] for row in judged if row["gain"] is not None), None)
+    return staleness(
+        differences, cost(declaration, first), measure=measure(declaration).partition(" ")[0]
+    )
+
+
+def policy(declaration: Declaration) -> StalenessPolicy:
+    """Return the declared policy."""
+    declared = declaration.retraining
+    return StalenessPolicy(cost=declared.cost, unit="money" if declared.kpi else "metric")
+
+
+def cost(declaration: Declaration, first: float | None) -> float | None:
+    """Return what a retraining costs; None where that is a share of what was not judged yet."""
+    declared = declaration.retraining.cost
+    if declared is not None or first is None:
+        return declared
+    return default_cost(declaration.metric, first)
+
+
+def measure(declaration: Declaration) -> str:
+    """Return what differences are in: the metric, or money and by which expression."""
+    if declaration.retraining.kpi is None:
+        return declaration.metric
+    return f"money by {code_version({'kpi': load(declaration.retraining.kpi)})}"
+
+
+def months(declaration: Declaration) -> float:
+    """Return the length of a window."""
+    return 12 / declaration.windows.per_year
+
+
+def unjudged(declaration: Declaration, landed: LandedWindows, window: str) -> str:
+    """Say why a window that landed was not judged."""
+    if window in landed.mature:
+        return "not measured yet"
+    if landed.now is None or declaration.matures(window) > landed.now:
+        days = declaration.labels.mature_after_days
+        return f"labels are trusted {days:g} days after a window's end"
+    return "labels were due and have not landed"
+
+
+def shown(
+    rows: Mapping[str, Mapping[str, Any]],
+    row: Mapping[str, Any],
+    standing: Staleness,
+) -> dict[str, Any]:
+    """Return the metadata: the sentence, the figures and two pictures."""
+    figures = ("fresh", "served", "gain", "cost")
+    past = [
+        rows[window]
+        for window in sorted(rows)
+        if window <= row["window"] and rows[window]["measure"] == row["measure"]
+    ]
+    return {
+        "summary": standing.sentence,
+        **({"not_judged": row["reason"]} if row["reason"] else {}),
+        **pictures(past, row["measure"].partition(" ")[0]),
+        **{name: row[name] if row[name] is not None else "none" for name in figures},
+        "total": standing.total,
+        "rate": standing.rate,
+        "due": standing.due,
+        "labelled_rows": row["rows"],
+        "version": row["champion"],
+        "since": row["since"],
+        "fresh_twin": row["fresh_twin"] or "none",
+        "champion_twin": row["champion_twin"] or "none",
+        "policy": row["policy"],
+        "data_commit": row["known_commit"] or "none",
+    }
+
+
+def pictures(past: Sequence[Mapping[str, Any]], unit: str) -> dict[str, dg.MarkdownMetadataValue]:
+    """Draw both twins over the windows, and what not retraining has cost against its price."""
+    windows = [row["window"] for row in past]
+    reigns = [(row["champion"], row["since"]) for row in past]
+    changes = [
+        w for w, one, before in zip(windows[1:], reigns[1:], reigns, strict=False) if one != before
+    ]
+    sums: list[float] = []
+    ahead: list[float] = []
+    for place, row in enumerate(past):
+        new = place == 0 or reigns[place] != reigns[place - 1]
+        gain = row["gain"]
+        rate = gain if gain is not None else 0.0 if new else ahead[-1] - sums[-1]
+        sums.append((0.0 if new else sums[-1]) + (gain or 0.0) * row["months"])
+        ahead.append(sums[-1] + rate)
+    prices = [None if row["cost"] is None else 2 * row["cost"] for row in past]
+    mark = "retrained: another version serves"
+    return {
+        "twins": plots.curves(
+            windows,
+            {
+                "learnt all that was known before": [row["fresh"] for row in past],
+                "learnt what the champion did": [row["served"] for row in past],
+            },
+            f"{unit} of the twins{' a month' if unit == 'money' else ''}",
+            marked=changes,
+            mark=mark,
+        ),
+        "staleness": plots.curves(
+            windows,
+            {"so far": sums, "and a month at the latest rate": ahead},
+            f"what not retraining has cost, in {unit if unit == 'money' else f'{unit} x months'}",
+            limits=prices,
+            limit="twice the cost of a retraining",
+            marked=changes,
+            mark=mark,
+        ),
+    }

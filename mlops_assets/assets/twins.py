@@ -1,0 +1,223 @@
+"""The small models that staleness compares: what they learn from, and where they are kept.
+
+A twin follows from its fingerprint and is made again in a fraction of a second. Only a champion's,
+with which every window that it serves is compared, is kept: as a blob of the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets.commits import MAIN, scan
+from mlops_assets.assets.model import LEARNING_VERSION
+from mlops_assets.assets.training_set import TARGET, features_of
+from mlops_assets.declaration import Declaration, load
+from mlops_assets.errors import StoreError, TrainingError
+from mlops_assets.features.expressions import code_version
+from mlops_assets.learning.fingerprint import fingerprint
+from mlops_assets.learning.frames import frame_of
+from mlops_assets.learning.training import FittedModel
+from mlops_assets.learning.training_set import WINDOW
+from mlops_assets.learning.twins import MOST_ROWS, PARAMETERS, ROUNDS, draws, fit_twin
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.ledger import Entry
+from mlops_assets.versions import Repository
+
+MOST_WINDOWS = 200  # that one twin learns from
+_SPARE = 1.1  # times the rows that are asked for, since every window is thinned by chance
+_PLACE, _DRAW = "\0place", "\0draw"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What one twin learns from: windows, and the versions of their batches and labels.
+
+    Attributes:
+        commit: from which they are read.
+        versions: window -> checksums of its batch and of its labels, oldest first.
+
+    """
+
+    commit: str
+    versions: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Material:
+    """The rows of one twin, and the share of labelled rows in each of the windows they are of."""
+
+    rows: pl.DataFrame
+    labelled: tuple[float, ...]
+
+
+@dataclass
+class Twins:
+    """Makes the twins of one model, or finds them."""
+
+    declaration: Declaration
+    repository: Repository
+    store: Store
+    expressions: Mapping[str, pl.Expr] = field(init=False)
+    target: pl.Expr = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Load what is declared."""
+        self.expressions = load(self.declaration.features)
+        self.target = load(self.declaration.labels.target).alias(TARGET)
+
+    def known_before(self, window: str) -> Known:
+        """Return what a retraining right before a window would have learnt from.
+
+        That is what main held when the window's batch first came, and of that the windows whose
+        labels could be trusted when the window began: what came late or was corrected since was
+        not known then.
+
+        Raises:
+            TrainingError: too few windows had mature labels for a training.
+
+        """
+        declaration = self.declaration
+        came = self.store.rows("batches", model=declaration.name, window=window)
+        commit = came[0]["commit_id"] if came else self.repository.resolve(MAIN)
+        begins = declaration.windows.begins(window)
+        landed = self._landed(commit)
+        mature = [one for one in landed if one < window and declaration.matures(one) <= begins]
+        frame = frame_of(
+            mature,
+            least=declaration.training.first_after,
+            newest=declaration.training.frame_windows,
+            holdout=declaration.gates.holdout_windows,
+        )
+        return Known(commit, {one: landed[one] for one in frame.windows})
+
+    def known_to(self, promotion: Entry) -> Known:
+        """Return what the version of a promotion learnt from.
+
+        Raises:
+            TrainingError: the commit that was pinned for it doesn't hold all of that.
+
+        """
+        commit = promotion.data_commit or ""
+        landed = self._landed(commit) if commit else {}
+        if gone := [one for one in promotion.training_windows if one not in landed]:
+            raise TrainingError(
+                f"version {promotion.version} learnt from {', '.join(gone[:3])}, which commit "
+                f"{commit or 'none'} doesn't hold"
+            )
+        return Known(commit, {one: landed[one] for one in promotion.training_windows})
+
+    def fingerprint(self, known: Known) -> str:
+        """Return what the twin of some knowledge follows from, in one word."""
+        data = json.dumps(list(known.versions.items())).encode()
+        target = code_version({TARGET: self.target})
+        return fingerprint(
+            hashlib.sha256(data).hexdigest(),
+            f"{LEARNING_VERSION}-{code_version(self.expressions)}-{target}",
+            PARAMETERS,
+            rounds=ROUNDS,
+            seed=self.declaration.training.seed,
+            features=list(self.expressions),
+            task=self.declaration.task,
+            most_rows=MOST_ROWS,
+            most_windows=MOST_WINDOWS,
+        )
+
+    def fit(self, material: Material) -> FittedModel:
+        """Fit a twin.
+
+        Raises:
+            TrainingError: there is nothing to learn from.
+
+        """
+        declared = self.declaration
+        return fit_twin(
+            material.rows, list(self.expressions), TARGET, declared.task, declared.training.seed
+        )
+
+    def kept(self, context: dg.AssetExecutionContext, mark: str) -> tuple[FittedModel, str] | None:
+        """Return a champion's twin and its blob, if a window was compared with it already."""
+        rows = self.store.latest("staleness", model=self.declaration.name, champion_twin=mark)
+        if not rows:
+            return None
+        blob = str(rows[-1]["champion_twin_blob"])
+        try:
+            return FittedModel.from_bytes(self.store.blob(blob)), blob
+        except StoreError as error:
+            context.log.warning(f"the champion's twin is made again: {error}")
+            return None
+
+    def material(self, known: Known) -> Material:
+        """Read the rows of a twin: `window`, its features and its target, 20,000 at most.
+
+        Each window is thinned before anything is joined, by draws that are the same for every
+        twin. So what is held in memory does not grow with what there is, and neighbours learn
+        from nearly the same rows.
+        """
+        seed, keys = self.declaration.training.seed, self.declaration.batches.key
+        windows = self._chosen(list(known.versions))
+        features = {window: self._features(known, window) for window in windows}
+        labels = {window: self._labels(known, window) for window in windows}
+        heights = _counts(features.values(), pl.len())
+        labelled = _counts(labels.values(), pl.col(TARGET).count())
+        share = min(1.0, _SPARE * MOST_ROWS / max(1, sum(labelled)))
+        parts = []
+        for window, height in zip(windows, heights, strict=True):
+            drawn = pl.DataFrame({_DRAW: draws(window, height, seed)}).with_row_index(_PLACE)
+            parts.append(
+                features[window]
+                .with_row_index(_PLACE)
+                .join(drawn.filter(pl.col(_DRAW) < share).lazy(), on=_PLACE, maintain_order="left")
+                .join(labels[window].drop_nulls(TARGET), on=keys, maintain_order="left")
+                .select(pl.lit(window).alias(WINDOW), *self.expressions, TARGET, _DRAW)
+            )
+        rows = pl.concat(parts, how="vertical").collect(engine="streaming")
+        smallest = rows[_DRAW].arg_sort()[:MOST_ROWS].sort()
+        shares = (min(1.0, n / max(1, of)) for n, of in zip(labelled, heights, strict=True))
+        return Material(rows[smallest].drop(_DRAW), tuple(shares))
+
+    def _landed(self, commit: str) -> dict[str, tuple[str, str]]:
+        """Return the versions of every window with a batch, labels and features, oldest first.
+
+        A window whose features could not be made keeps no other from being learnt.
+        """
+        held = {}
+        for stage in ("batches", "labels", "features"):
+            prefix = f"{self.declaration.name}/{stage}/"
+            held[stage] = {
+                info.path.removeprefix(prefix).removesuffix(".parquet"): info.checksum
+                for info in self.repository.objects(commit, prefix)
+            }
+        return {
+            window: (version, held["labels"][window])
+            for window, version in sorted(held["batches"].items())
+            if window in held["labels"]
+            and window in held["features"]
+            and self.declaration.windows.declares(window)
+        }
+
+    def _chosen(self, windows: Sequence[str]) -> list[str]:
+        """Return the windows that are read: of very many, some, the same ones for every twin."""
+        if len(windows) <= MOST_WINDOWS:
+            return list(windows)
+        seed = self.declaration.training.seed
+        by_chance = sorted(windows, key=lambda window: draws(window, 1, seed)[0])
+        return sorted(by_chance[:MOST_WINDOWS])
+
+    def _features(self, known: Known, window: str) -> pl.LazyFrame:
+        return features_of(
+            self.repository, self.declaration, known.commit, window, self.expressions
+        )
+
+    def _labels(self, known: Known, window: str) -> pl.LazyFrame:
+        labels = scan(self.repository, known.commit, self.declaration.path("labels", window))
+        return labels.select(*self.declaration.batches.key, self.target)
+
+
+def _counts(frames: Iterable[pl.LazyFrame], count: pl.Expr) -> list[int]:
+    return [int(one.item()) for one in pl.collect_all([frame.select(count) for frame in frames])]
