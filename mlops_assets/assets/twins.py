@@ -160,7 +160,7 @@ class Twins:
         from nearly the same rows.
         """
         seed, keys = self.declaration.training.seed, self.declaration.batches.key
-        windows = self._chosen(list(known.versions))
+        windows = chosen(list(known.versions), self.declaration.training.seed)
         features = {window: self._features(known, window) for window in windows}
         labels = {window: self._labels(known, window) for window in windows}
         heights = _counts(features.values(), pl.len())
@@ -201,14 +201,6 @@ class Twins:
             and self.declaration.windows.declares(window)
         }
 
-    def _chosen(self, windows: Sequence[str]) -> list[str]:
-        """Return the windows that are read: of very many, some, the same ones for every twin."""
-        if len(windows) <= MOST_WINDOWS:
-            return list(windows)
-        seed = self.declaration.training.seed
-        by_chance = sorted(windows, key=lambda window: draws(window, 1, seed)[0])
-        return sorted(by_chance[:MOST_WINDOWS])
-
     def _features(self, known: Known, window: str) -> pl.LazyFrame:
         return features_of(
             self.repository, self.declaration, known.commit, window, self.expressions
@@ -217,6 +209,14 @@ class Twins:
     def _labels(self, known: Known, window: str) -> pl.LazyFrame:
         labels = scan(self.repository, known.commit, self.declaration.path("labels", window))
         return labels.select(*self.declaration.batches.key, self.target)
+
+
+def chosen(windows: Sequence[str], seed: int) -> list[str]:
+    """Return the windows that a twin reads: of very many, some, the same ones for every twin."""
+    if len(windows) <= MOST_WINDOWS:
+        return list(windows)
+    by_chance = sorted(windows, key=lambda window: draws(window, 1, seed)[0])
+    return sorted(by_chance[:MOST_WINDOWS])
 
 
 def _counts(frames: Iterable[pl.LazyFrame], count: pl.Expr) -> list[int]:

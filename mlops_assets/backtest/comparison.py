@@ -105,7 +105,7 @@ class Backtest:
 
         """
         calendar = self.declaration.retraining.model_copy(update={"triggers": []})
-        course = self.course(self.declaration.model_copy(update={"retraining": calendar}), 1.0)
+        course = self.course(self.declaration.model_copy(update={"retraining": calendar}))
         if not course.play().champions:
             raise TrainingError(
                 f"{self.declaration.name}: no champion in the whole history, so there is nothing "
@@ -139,16 +139,16 @@ class Backtest:
             and self.models.value(self.frozen.mark, window) is not None
         ]
 
-    def course(self, declaration: Declaration, cost: float, head_start: int = 0) -> Course:
+    def course(self, declaration: Declaration, head_start: int = 0) -> Course:
         """Return a policy's course, not yet played."""
         rules = rules_of(declaration)
         return Course(
-            declaration, self.models, self.verdicts, self.twins, self.gates, rules, cost, head_start
+            declaration, self.models, self.verdicts, self.twins, self.gates, rules, head_start
         )
 
     def played(self, policy: Policy, best: Best, *, cost: float, head_start: int = 0) -> Played:
         """Play a policy and value it at a cost."""
-        course = self.course(policy.declaration, cost, head_start).play()
+        course = self.course(policy.declaration, head_start).play()
         by_window = {}
         values = []
         for window in self.measured:

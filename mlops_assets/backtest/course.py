@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from mlops_assets.assets.staleness import cost, measure, months, unjudged
 from mlops_assets.backtest.gates import Gates
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.backtest.twins import Twins
@@ -14,7 +15,7 @@ from mlops_assets.decisions import attempts as past
 from mlops_assets.decisions import evidence as speaks
 from mlops_assets.decisions.attempts import Attempt
 from mlops_assets.decisions.governor import Decision, Evidence, Facts, Rules, changed, first, govern
-from mlops_assets.decisions.staleness import staleness
+from mlops_assets.decisions.staleness import TwinDifference, staleness
 from mlops_assets.declaration import Declaration
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.metrics import metric_named
@@ -51,7 +52,6 @@ class Course:
         twins: see there.
         gates: see there.
         rules: of the governor.
-        cost: of a retraining, in the unit of the staleness.
         head_start: windows by which a calendar's first retraining comes earlier: its phase.
 
     """
@@ -62,7 +62,6 @@ class Course:
     twins: Twins
     gates: Gates
     rules: Rules
-    cost: float
     head_start: int = 0
     champions: list[Served] = field(default_factory=list)
     retrainings: list[Retraining] = field(default_factory=list)
@@ -243,12 +242,21 @@ class Course:
     ) -> list[Evidence]:
         served = self.champion
         assert served is not None
-        differences = [
-            self.twins.difference(served.mark.windows, window)
-            for window in landed.mature
-            if window > served.window
-        ]
-        found = staleness(differences, self.cost, measure=self.declaration.metric)
-        if not found.due:
+        length, differences, first, judged = months(self.declaration), [], None, ""
+        for window in landed.batches:
+            if window <= served.window:
+                continue
+            if window not in landed.mature:
+                why = unjudged(self.declaration, landed, window)
+                differences.append(TwinDifference(window, length, None, why))
+                continue
+            found = self.twins.compared(served.mark.windows, window)
+            differences.append(TwinDifference(window, length, found.gain, found.reason))
+            if found.gain is not None:
+                judged = window
+                first = found.champion if first is None else first
+        unit = measure(self.declaration).partition(" ")[0]
+        standing = staleness(differences, cost(self.declaration, first), measure=unit)
+        if not standing.due:
             return []
-        return speaks.staleness(champion, newest, differences[-1].window, found.sentence)
+        return speaks.staleness(champion, newest, judged, standing.sentence)

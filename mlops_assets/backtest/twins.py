@@ -5,14 +5,20 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+import polars as pl
+
+from mlops_assets.assets.staleness import months
 from mlops_assets.assets.training_set import TARGET
+from mlops_assets.assets.twins import chosen
+from mlops_assets.backtest.history import WINDOW
 from mlops_assets.backtest.models import Models
-from mlops_assets.decisions.staleness import TwinDifference
 from mlops_assets.declaration import load
+from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.training import FittedModel
-from mlops_assets.learning.twins import Comparison, compare_twins, fit_twin
+from mlops_assets.learning.twins import MOST_ROWS, Comparison, compare_twins, draws, fit_twin
 
 Windows = tuple[str, ...]
+_DRAW = "\0draw"
 
 
 @dataclass
@@ -29,12 +35,9 @@ class Twins:
     _fitted: dict[Windows, FittedModel] = field(default_factory=dict, repr=False)
     _compared: dict[tuple[Windows, str], Comparison] = field(default_factory=dict, repr=False)
 
-    def difference(self, learnt: Windows, window: str) -> TwinDifference:
-        """Return what a retraining would have earned on a window, for a champion of `learnt`."""
-        months = self.models.history.months(window)
+    def compared(self, learnt: Windows, window: str) -> Comparison:
+        """Compare on a window what was known before it with what a champion of `learnt` knew."""
         fresh = self.known_before(window)
-        if fresh == learnt:
-            return TwinDifference(window, months, 0.0)
         if (learnt, window) not in self._compared:
             kpi = self.models.declaration.retraining.kpi
             self._compared[learnt, window] = compare_twins(
@@ -45,10 +48,9 @@ class Twins:
                 metric=self.models.declaration.metric,
                 usual_labelled=[self._labelled(one) for one in fresh],
                 kpi=load(kpi) if kpi else None,
-                months=months,
+                months=months(self.models.declaration),
             )
-        found = self._compared[learnt, window]
-        return TwinDifference(window, months, found.gain, found.reason)
+        return self._compared[learnt, window]
 
     def known_before(self, window: str) -> Windows:
         """Return the windows whose labels were known before this one began, by the frame."""
@@ -59,17 +61,32 @@ class Twins:
             for one in history.windows
             if one < window and one in history.labelled and declaration.matures(one) <= begins
         ]
-        newest = declaration.training.frame_windows
-        return tuple(known if newest is None else known[-newest:])
+        frame = frame_of(
+            known,
+            least=declaration.training.first_after,
+            newest=declaration.training.frame_windows,
+            holdout=declaration.gates.holdout_windows,
+        )
+        return frame.windows
 
     def fitted(self, windows: Windows) -> FittedModel:
         """Return the small model of some windows, fitting it the first time."""
         if windows not in self._fitted:
             history, declaration = self.models.history, self.models.declaration
-            rows = history.rows(windows)
+            seed = declaration.training.seed
+            rows = history.rows(chosen(windows, seed))
             begun = time.perf_counter()
+            parts = rows.group_by(WINDOW, maintain_order=True).len().iter_rows()
+            drawn = pl.concat([draws(str(window), count, seed) for window, count in parts])
+            # drawn before those without a label go, as in production
+            labelled = rows.with_columns(drawn.alias(_DRAW)).drop_nulls(TARGET)
+            smallest = labelled[_DRAW].arg_sort()[:MOST_ROWS].sort()
             self._fitted[windows] = fit_twin(
-                rows, list(history.features), TARGET, declaration.task, declaration.training.seed
+                labelled[smallest].drop(_DRAW),
+                list(history.features),
+                TARGET,
+                declaration.task,
+                seed,
             )
             self.seconds[windows] = time.perf_counter() - begun
         return self._fitted[windows]

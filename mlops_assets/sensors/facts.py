@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.assets.request import CAUSE_TAG
+from mlops_assets.assets.staleness import champion_staleness
 from mlops_assets.batches.maturity import LandedWindows
 from mlops_assets.decisions import attempts as past
 from mlops_assets.decisions import evidence as speaks
@@ -187,8 +188,18 @@ class Situation:
         return speaks.schedule(champion, newest, every) if every else []
 
     def _staleness(self, champion: speaks.Champion, newest: str) -> list[Evidence]:
-        del champion, newest
-        return []
+        assert self.champion is not None
+        found = champion_staleness(self.declaration, self.store, self.landed, self.champion)
+        if not found.due:
+            return []
+        judged = max(
+            row["window"]
+            for row in self.store.latest(
+                "staleness", model=self.declaration.name, champion=champion.version
+            )
+            if row["gain"] is not None
+        )
+        return speaks.staleness(champion, newest, judged, found.sentence)
 
 
 def asked(row: dict[str, Any]) -> str:

@@ -42,7 +42,7 @@ def backtest(tmp_path: Path, declaration: Declaration) -> Iterator[Backtest]:
 
 def course_of(backtest: Backtest, **retraining: object) -> list[tuple[str, str, bool]]:
     policy = replaced("a policy", backtest.declaration, {"retraining": retraining})
-    course = backtest.course(policy.declaration, 0.01).play()
+    course = backtest.course(policy.declaration).play()
     return [(one.window, one.trigger, one.promoted) for one in course.retrainings]
 
 
@@ -54,7 +54,7 @@ def test_it_retrains_when_and_why_production_did(played: Played, declaration: De
 
     # when what landed is played again by the backtest
     with gathered(declaration, played.repository, {}) as history:
-        course = Backtest(history, declaration).course(declaration, 0.01).play()
+        course = Backtest(history, declaration).course(declaration).play()
 
     # then each attempt is the same: its window, its reason, its models, its end
     assert [(one.window, one.trigger, one.promoted, one.reason) for one in course.retrainings] == [
@@ -99,7 +99,7 @@ def test_a_calendar_keeps_its_period_and_its_phase(backtest: Backtest) -> None:
     assert apart == [3, 6, 9, 12]
 
     policy = replaced("earlier", backtest.declaration, {"retraining": calendar})
-    course = backtest.course(policy.declaration, 0.01, head_start=1).play()
+    course = backtest.course(policy.declaration, head_start=1).play()
     earlier = [one.window for one in course.retrainings][1]
     assert backtest.declaration.windows.distance(first, earlier) == 2
 
@@ -115,7 +115,7 @@ def test_a_budget_holds_back_and_says_so(backtest: Backtest) -> None:
         "thrifty", backtest.declaration, {"retraining": {**often, "runs_per_month": 1}}
     )
 
-    course = backtest.course(policy.declaration, 0.01).play()
+    course = backtest.course(policy.declaration).play()
 
     assert 1 < len(course.retrainings) < len(free)
     assert "budget" in {one.code for one in course.decisions}

@@ -77,7 +77,7 @@ def of_seed(declaration: Declaration, seed: int, windows: dict[str, Any]) -> lis
             best = hindsight(backtest.served, table, cost)
             for name, triggers in EVIDENCE.items():
                 policy: Policy = replaced(
-                    name, backtest.declaration, {"retraining": {"triggers": triggers}}
+                    name, backtest.declaration, {"retraining": {"triggers": triggers, "cost": cost}}
                 )
                 played[name] = [backtest.played(policy, best, cost=cost)]
             for name, phases in played.items():
