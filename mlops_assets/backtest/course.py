@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlops_assets.assets.staleness import cost, measure, months, unjudged
 from mlops_assets.backtest.gates import Gates
@@ -92,18 +92,22 @@ class Course:
         newest = str(landed.newest)
         found = [*self.evidence(landed, newest)]
         while found:
+            due: Evidence | None = None
             for one in first(found):
                 facts = self.facts(landed)
+                if due is not None:  # one at a time, also within a tick
+                    facts = replace(facts, in_flight_minutes=0.0, in_flight_cause=due.cause)
                 decided = govern(one, facts, self.rules)
-                assert decided is not None  # nothing is ever in flight here
+                if decided is None:
+                    continue
                 if changed(decided, self._codes.get(one.cause)):
                     self._codes[one.cause] = decided.code
                     self.decisions.append(decided)
                 if decided.retrain:
-                    self.retrain(one, landed)
-                    break
-            else:
+                    due = one
+            if due is None:
                 return
+            self.retrain(due, landed)
             found = [*self.evidence(landed, newest, judged=True)]
 
     def evidence(

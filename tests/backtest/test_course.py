@@ -15,7 +15,7 @@ from mlops_assets.batches.landing import Kind
 from mlops_assets.declaration import Declaration
 from mlops_assets.resources import RegistryResource
 from tests import tiny
-from tests.conftest import Played
+from tests.conftest import Played, open_project
 
 WINDOWS = 14
 
@@ -46,8 +46,26 @@ def course_of(backtest: Backtest, **retraining: object) -> list[tuple[str, str, 
     return [(one.window, one.trigger, one.promoted) for one in course.retrainings]
 
 
-def test_it_retrains_when_and_why_production_did(played: Played, declaration: Declaration) -> None:
+@pytest.mark.parametrize(
+    "retraining",
+    [
+        pytest.param("triggers: [drift]", marks=pytest.mark.slow),
+        "triggers: [staleness, drift]",
+        pytest.param(
+            "triggers: [schedule, new_data], every_windows: 3, new_windows: 4",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_it_retrains_when_and_why_production_did(
+    tmp_path: Path, fresh_mlflow: Path, as_it_was: None, retraining: str
+) -> None:
     # given a history that Dagster played, with its drift and its refusals
+    root = tiny.make_project(tmp_path / "project", WINDOWS)
+    file = root / "tiny_project/defs/tiny/defs.yaml"
+    file.write_text(file.read_text().replace("triggers: [drift]", retraining))
+    played = open_project(root, fresh_mlflow)
+    declaration = played.player.declaration
     played.turn(*range(WINDOWS))
     entries = played.ledger.entries("tiny")
     assert len(entries) > 1
