@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # what we measure ourselves against and never need: kept out of our own environment
 PEERS := .venv-peers
 
-.PHONY: help install demo dev test test-all test-lakefs check types contracts unit bench lock format clean
+.PHONY: help install demo dev test test-all test-lakefs check types contracts unit bench policies lock format clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ unit: $(STAMP) ## tests but the slow ones
 
 bench: $(STAMP) $(PEERS)/.installed ## ours and the peers', side by side
 	@$(BIN)/python -m tests.benchmarks
+
+policies: $(STAMP) ## what policies are worth on the flights over ten seeds (an hour); writes docs/policies.md
+	@$(BIN)/python -m tests.benchmarks.policies --page docs/policies.md
 
 $(PEERS)/.installed: tests/benchmarks/peers.lock | $(STAMP)
 	@echo "installing the peers into $(PEERS)"

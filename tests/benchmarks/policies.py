@@ -33,6 +33,19 @@ EVIDENCE = {
 SHOWN = ("every week", "every 4 weeks", "every 13 weeks")
 
 
+INTRODUCTION = """\
+# Policies
+
+A policy is when to retrain: the sections `retraining` and `drift` of a declaration. To judge one before it is used, write what it changes into a file and play the history by it:
+```bash
+mlops replay flight_delay --policy docs/policies/every_4_weeks.yaml docs/policies/drift_alone.yaml
+```
+It prints for each policy the retrainings, the gain over the first model, the net value at the declared cost of a retraining, and that as a share of what the best schedule in hindsight would have had; the picture shows it over time. Models are shared, so another policy costs little. Nothing that serves is changed.
+
+A cost is in the metric times months: .01 AUC for a month by default, 3% of the champion's first value for other metrics, or what `retraining.cost` says; in money where `retraining.kpi` names an expression.
+"""
+
+
 def calendar(weeks: int) -> str:
     return "every week" if weeks == 1 else f"every {weeks} weeks"
 
@@ -117,7 +130,8 @@ def page(rows: Sequence[dict[str, Any]], seeds: int, seconds: float) -> str:
     """Return the table as Markdown."""
     names = [calendar(weeks) for weeks in range(1, LONGEST + 1)]
     lines = [
-        "# What policies are worth on the flights",
+        INTRODUCTION,
+        "## What policies are worth on the flights",
         "",
         f"Made by `make policies`: {seeds} seeds, the whole demo history, gate and refit alike for "
         "all. Net value is the gain over the first model, frozen, in AUC x months, less the cost of "
