@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from mlops_assets.profiles.records import fields_of
 from tests import tiny
 from tests.conftest import Played
 
@@ -134,13 +135,43 @@ def test_what_drifted_while_nobody_decided_is_said_in_one_row(played: Played) ->
     assert f"2 windows, {tiny.window(10)} to {tiny.window(11)}" in superseded["reason"]
 
     # and Dagster shows what was decided, on the champion
-    shown = played.instance.get_event_records(
-        dg.EventRecordsFilter(
-            dg.DagsterEventType.ASSET_OBSERVATION, asset_key=dg.AssetKey(["tiny", "champion"])
-        )
-    )
+    key = dg.AssetKey(["tiny", "champion"])
+    shown = played.instance.fetch_observations(key, limit=100).records
     assert superseded["reason"] in {
         one.event_log_entry.asset_observation.description
         for one in shown
         if one.event_log_entry.asset_observation
     }
+
+
+def test_ten_thousand_drift_events_after_two_dead_days_are_one_retraining(played: Played) -> None:
+    # given a champion, and 10,000 verdicts of drift that came in while nobody decided
+    played.turn(*range(9))
+    for number in (9, 10):
+        played.land(number, "batches")
+        played.land(number, "labels")
+    while played.player.tick("data"):
+        pass
+    kind = {field.name for field in fields_of("verdicts")}
+    newest = played.store.latest("verdicts", model="tiny")[-1]
+    assert newest["verdict"] == "drifted"
+    row = {name: value for name, value in newest.items() if name in kind}
+    for event in range(10_000):
+        late = {**row, "window": tiny.window(9), "features_commit": f"{event:064x}"}
+        played.store.add("verdicts", late)
+
+    # when the sensor comes back, and ticks again and again
+    played.player.settle()
+    for _ in range(3):
+        played.player.tick("decision")
+
+    # then the newest state was decided on, once, and all others are explained
+    assert [e.trigger for e in played.ledger.entries("tiny")] == ["initial", "drift"]
+    drift = [row for row in decisions(played) if row[1] == "drift"]
+    assert drift == [
+        (tiny.window(9), "drift", "superseded"),
+        (tiny.window(10), "drift", "due"),
+    ]
+    # and within the cooldown nothing more is started, and it is said why
+    played.turn(11)
+    assert len(played.ledger.entries("tiny")) == 2
