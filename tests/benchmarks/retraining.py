@@ -17,7 +17,7 @@ from mlops_assets.learning.comparison import agreement, baseline, compare
 from mlops_assets.learning.frames import Frame, frame_of
 from mlops_assets.learning.training import FittedModel, train
 from mlops_assets.learning.training_set import assemble
-from mlops_assets.profiles.drift import DriftPolicy, Reference
+from mlops_assets.profiles.drift import Reference
 from mlops_assets.profiles.profile import profile
 from tests.benchmarks.measuring import ROOT
 
@@ -130,7 +130,7 @@ def retrain(keep: Keeping) -> Made:
         (f"refit_{by}s_agree", one.passed, one.difference, one.limit, one.sentence)
         for by, one in (("score", agreed), ("rank", ranked))
     ]
-    reference = _reference(declaration, refit, keep.rows(frame.windows))
+    reference = _reference(refit, keep.rows(frame.windows))
     keep.promote(frame, refit, gates, reference)
     return Made(
         models={
@@ -143,17 +143,13 @@ def retrain(keep: Keeping) -> Made:
     )
 
 
-def _reference(declaration: Declaration, refit: FittedModel, rows: pl.DataFrame) -> bytes:
+def _reference(refit: FittedModel, rows: pl.DataFrame) -> bytes:
     scored = rows.with_columns(refit.predict(rows).alias("score"))
     profiles = {
         str(window): profile(part.select(*refit.features, "score"))
         for (window,), part in sorted(scored.group_by("window", maintain_order=True))
     }
-    policy = DriftPolicy(
-        false_alarms_per_year=declaration.drift.false_alarms_per_year,
-        leave_out=tuple(declaration.drift.leave_out),
-    )
-    return Reference.build(profiles, refit.importance(), policy).to_bytes()
+    return Reference.build(profiles, refit.importance()).to_bytes()
 
 
 @dataclass
