@@ -47,18 +47,19 @@ def course_of(backtest: Backtest, **retraining: object) -> list[tuple[str, str, 
 
 
 @pytest.mark.parametrize(
-    "retraining",
+    ("retraining", "trigger"),
     [
-        pytest.param("triggers: [drift]", marks=pytest.mark.slow),
-        "triggers: [staleness, drift]",
+        pytest.param("triggers: [drift]", "drift", marks=pytest.mark.slow),
+        ("triggers: [staleness, drift]", "staleness"),
         pytest.param(
             "triggers: [schedule, new_data], every_windows: 3, new_windows: 4",
+            "schedule",
             marks=pytest.mark.slow,
         ),
     ],
 )
 def test_it_retrains_when_and_why_production_did(
-    tmp_path: Path, fresh_mlflow: Path, as_it_was: None, retraining: str
+    tmp_path: Path, fresh_mlflow: Path, as_it_was: None, retraining: str, trigger: str
 ) -> None:
     # given a history that Dagster played, with its drift and its refusals
     root = tiny.make_project(tmp_path / "project", WINDOWS)
@@ -68,7 +69,7 @@ def test_it_retrains_when_and_why_production_did(
     declaration = played.player.declaration
     played.turn(*range(WINDOWS))
     entries = played.ledger.entries("tiny")
-    assert len(entries) > 1
+    assert trigger in {entry.trigger for entry in entries}
 
     # when what landed is played again by the backtest
     with gathered(declaration, played.repository, {}) as history:
