@@ -87,8 +87,8 @@ def profiled_rows(
     commit: str,
     *,
     scored: bool,
-) -> pl.DataFrame:
-    """Return the window's features, with its scores if there are any."""
+) -> pl.LazyFrame:
+    """Return the window's features, with its scores if there are any; profiling streams them."""
     window, keys = context.partition_key, declaration.batches.key
     names = list(load(declaration.features))
     frame = scan(versions, commit, declaration.path("features", window)).select(*keys, *names)
@@ -97,7 +97,7 @@ def profiled_rows(
         scores = scan(versions, at, declaration.path("predictions", window))
         frame = frame.join(scores.select(*keys, SCORE), on=keys, how="left", maintain_order="left")
         names.append(SCORE)
-    return frame.select(names).collect(engine="streaming")
+    return frame.select(names)
 
 
 def record_parts(store: Store, common: dict[str, Any], judged: Judged, parts: Segments) -> None:

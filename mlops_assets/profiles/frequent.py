@@ -11,9 +11,10 @@ from __future__ import annotations
 import functools
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import polars as pl
+
+from mlops_assets.profiles.sketches import sketching
 
 MAX_LENGTH = 128  # characters; whylogs' max_frequent_item_size
 _LG_SIZE = 10  # whylogs' fi_lg_max_k
@@ -75,30 +76,24 @@ class ItemCounts:
 
 def union(sketches: Iterable[bytes]) -> bytes:
     """Return the sketch of the items of all."""
-    native = _native().frequent_strings_sketch
-    merged = native(_LG_SIZE)
+    library = sketching().frequent_strings_sketch
+    merged = library(_LG_SIZE)
     for sketch in sketches:
-        merged.merge(native.deserialize(sketch))
+        merged.merge(library.deserialize(sketch))
     return bytes(merged.serialize())
 
 
 def counts_of(sketch: bytes) -> dict[str, int]:
     """Return item to estimated count, in the order of items."""
-    native = _native()
-    items = native.frequent_strings_sketch.deserialize(sketch).get_frequent_items(
-        native.frequent_items_error_type.NO_FALSE_NEGATIVES
+    library = sketching()
+    items = library.frequent_strings_sketch.deserialize(sketch).get_frequent_items(
+        library.frequent_items_error_type.NO_FALSE_NEGATIVES
     )
     return dict(sorted((str(item[0]), int(item[1])) for item in items))
 
 
-def _native() -> Any:
-    import whylogs_sketching  # 25 ms; not whylogs
-
-    return whylogs_sketching
-
-
 def _updated(items: Sequence[str], weights: Sequence[int]) -> bytes:
-    sketch = _native().frequent_strings_sketch(_LG_SIZE)
+    sketch = sketching().frequent_strings_sketch(_LG_SIZE)
     for item, weight in zip(items, weights, strict=True):
         sketch.update(item, weight)
     return bytes(sketch.serialize())
@@ -122,19 +117,19 @@ def _written(items: Sequence[str], weights: Sequence[int], total: int, offset: i
 @functools.cache
 def _layout_holds() -> bool:
     """Whether this wheel reads the layout above, and writes the same."""
-    native = _native()
+    library = sketching()
     items = [f"item {number}é" for number in range(MOST_ITEMS)]
     weights = list(range(1, MOST_ITEMS + 1))
     total, offset = sum(weights) + 7, 3
     try:
-        ours = native.frequent_strings_sketch.deserialize(_written(items, weights, total, offset))
-        own = native.frequent_strings_sketch(_LG_SIZE)
+        ours = library.frequent_strings_sketch.deserialize(_written(items, weights, total, offset))
+        own = library.frequent_strings_sketch(_LG_SIZE)
         own.update("one", 5)
         own.merge(ours)  # a layout that is only half right breaks here
         found = {
             str(item): tuple(counts)
             for item, *counts in ours.get_frequent_items(
-                native.frequent_items_error_type.NO_FALSE_NEGATIVES
+                library.frequent_items_error_type.NO_FALSE_NEGATIVES
             )
         }
     except (RuntimeError, ValueError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import struct
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ _HLL_LG_K = 12  # whylogs' hll_lg_k
 _IN_ORDER = 4096  # a sketch of more values than a few hundred no longer lists them
 MOST_POINTS = 1 << 15  # values kept of a distribution while a column is read
 
+_loading, _loaded = threading.Lock(), False
 _HEADER = struct.Struct("<BBBBHBxQHBxxxxx")  # 24 bytes: six preamble ints
 
 
@@ -86,7 +88,7 @@ def kll_points(sketch: bytes) -> Points:
     """Return the values and weights a KLL sketch retains; a stock sketch will do."""
     if _layout_holds():
         return _read(sketch)
-    native = _native().kll_doubles_sketch.deserialize(sketch)
+    native = sketching().kll_doubles_sketch.deserialize(sketch)
     total = native.get_n()
     steps = min(total, 2 * K)
     if not steps:
@@ -98,7 +100,7 @@ def kll_points(sketch: bytes) -> Points:
 
 def kll_extremes(sketch: bytes) -> tuple[float, float]:
     """Return the smallest and largest value that was sketched; NaN for none."""
-    native = _native().kll_doubles_sketch.deserialize(sketch)
+    native = sketching().kll_doubles_sketch.deserialize(sketch)
     return float(native.get_min_value()), float(native.get_max_value())
 
 
@@ -117,7 +119,7 @@ class Distinct:
     """
 
     def __init__(self) -> None:
-        self._sketch = _native().hll_sketch(_HLL_LG_K)
+        self._sketch = sketching().hll_sketch(_HLL_LG_K)
         self._any_order = False
 
     def numbers(self, values: NDArray[Any]) -> None:
@@ -144,7 +146,7 @@ class Distinct:
 
 def hll_union(sketches: Iterable[bytes]) -> bytes:
     """Return the sketch of the values of all."""
-    native = _native()
+    native = sketching()
     union = native.hll_union(_HLL_LG_K)
     for sketch in sketches:
         union.update(native.hll_sketch.deserialize(sketch))
@@ -153,17 +155,27 @@ def hll_union(sketches: Iterable[bytes]) -> bytes:
 
 def hll_estimate(sketch: bytes) -> float:
     """Return the estimated number of distinct values (about 1.6% standard error)."""
-    return float(_native().hll_sketch.deserialize(sketch).get_estimate())
+    return float(sketching().hll_sketch.deserialize(sketch).get_estimate())
 
 
-def _native() -> Any:
+def sketching() -> Any:
+    """Return the sketches' library, ready for several threads.
+
+    With the first array it ever sees it imports a part of numpy while it holds a lock of its own.
+    Two threads at once would wait for each other forever, so that is done here.
+    """
+    global _loaded  # noqa: PLW0603 - once per process
     import whylogs_sketching  # 25 ms; not whylogs
 
+    with _loading:
+        if not _loaded:
+            whylogs_sketching.hll_sketch(_HLL_LG_K).update_np(np.zeros(1))
+            _loaded = True
     return whylogs_sketching
 
 
 def _updated(values: Floats) -> bytes:
-    sketch = _native().kll_doubles_sketch(k=K)
+    sketch = sketching().kll_doubles_sketch(k=K)
     if len(values):
         sketch.update(np.ascontiguousarray(values, dtype=np.float64))
     return bytes(sketch.serialize())
@@ -218,7 +230,7 @@ def _capacity(levels: int) -> int:
 def _layout_holds() -> bool:
     """Whether this wheel writes and reads the layout above: one native sketch, one of ours."""
     values = np.arange(5003, dtype=np.float64)
-    native_class = _native().kll_doubles_sketch
+    native_class = sketching().kll_doubles_sketch
     try:
         native = native_class(k=K)
         native.update(values)

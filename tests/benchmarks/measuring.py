@@ -68,6 +68,34 @@ def peak_memory() -> int:
     return peak // (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
+def tried(work: Callable[[], object], repetitions: int) -> dict[str, Any]:
+    """Return how long work took, how many MB larger it made this process, or how it failed.
+
+    With several repetitions the first one warms up and is not timed. On other systems than Linux
+    the memory is None.
+    """
+    status = Path("/proc/self/status")
+
+    def megabytes(name: str) -> int:
+        return next(int(line.split()[1]) for line in status.open() if line.startswith(name)) >> 10
+
+    grown, seconds = None, []
+    if status.exists():
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is held
+        before = megabytes("VmRSS:")
+    for number in range(repetitions + (repetitions > 1)):
+        begun = time.perf_counter()
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - that a peer can't do it is a result
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            return {"failed": type(error).__name__}
+        seconds.append(time.perf_counter() - begun)
+        if status.exists() and number == 0:
+            grown = megabytes("VmHWM:") - before
+    return {"seconds": seconds[-repetitions:], "grown": grown}
+
+
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print aligned columns, the first to the left; what has no value is given as ""."""
     cells = [[str(cell) for cell in row] for row in (header, *rows)]

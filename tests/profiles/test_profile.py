@@ -185,6 +185,26 @@ def test_a_lazy_frame_has_the_bytes_of_the_same_rows_in_memory(
     assert all(counted[item] == count for item, count in items.items())  # 5,000 fit: exact
 
 
+FROM_THREADS = """
+import threading
+import polars as pl
+from mlops_assets.profiles.profile import profile
+made = []
+data = pl.DataFrame({f"c{number}": [0.5, 1.5] * 6000 for number in range(8)})
+threads = [threading.Thread(target=lambda: made.append(profile(data).hash)) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(made) == 4 and len(set(made)) == 1
+"""
+
+
+def test_threads_may_profile_from_the_first_row_on() -> None:
+    for _ in range(3):  # whether they'd lock each other out is a matter of moments
+        subprocess.run([sys.executable, "-c", FROM_THREADS], check=True, timeout=60)
+
+
 PEAK = """
 import resource, sys
 import polars as pl
