@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import dagster as dg
@@ -259,7 +260,7 @@ def shown(
     return {
         "summary": standing.sentence,
         **({"not_judged": row["reason"]} if row["reason"] else {}),
-        **pictures(past, row["measure"].partition(" ")[0]),
+        "twins": picture(past, row["measure"].partition(" ")[0]),
         **{name: row[name] if row[name] is not None else "none" for name in figures},
         "total": standing.total,
         "rate": standing.rate,
@@ -274,41 +275,39 @@ def shown(
     }
 
 
-def pictures(past: Sequence[Mapping[str, Any]], unit: str) -> dict[str, dg.MarkdownMetadataValue]:
+def picture(past: Sequence[Mapping[str, Any]], unit: str) -> dg.MarkdownMetadataValue:
     """Draw both twins over the windows, and what not retraining has cost against its price."""
     windows = [row["window"] for row in past]
     reigns = [(row["champion"], row["since"]) for row in past]
-    changes = [
-        w for w, one, before in zip(windows[1:], reigns[1:], reigns, strict=False) if one != before
-    ]
     sums: list[float] = []
     ahead: list[float] = []
     for place, row in enumerate(past):
-        new = place == 0 or reigns[place] != reigns[place - 1]
+        begins = place == 0 or reigns[place] != reigns[place - 1]
+        before, rate = (0.0, 0.0) if begins else (sums[-1], ahead[-1] - sums[-1])
         gain = row["gain"]
-        rate = gain if gain is not None else 0.0 if new else ahead[-1] - sums[-1]
-        sums.append((0.0 if new else sums[-1]) + (gain or 0.0) * row["months"])
-        ahead.append(sums[-1] + rate)
-    prices = [None if row["cost"] is None else 2 * row["cost"] for row in past]
-    mark = "retrained: another version serves"
-    return {
-        "twins": plots.curves(
-            windows,
-            {
-                "learnt all that was known before": [row["fresh"] for row in past],
-                "learnt what the champion did": [row["served"] for row in past],
-            },
-            f"{unit} of the twins{' a month' if unit == 'money' else ''}",
-            marked=changes,
-            mark=mark,
-        ),
-        "staleness": plots.curves(
-            windows,
-            {"so far": sums, "and a month at the latest rate": ahead},
-            f"what not retraining has cost, in {unit if unit == 'money' else f'{unit} x months'}",
-            limits=prices,
-            limit="twice the cost of a retraining",
-            marked=changes,
-            mark=mark,
-        ),
-    }
+        sums.append(before if gain is None else before + gain * row["months"])
+        ahead.append(sums[-1] + (rate if gain is None else gain))
+    return plots.panels(
+        windows,
+        [
+            plots.Panel(
+                f"{unit} of the twins{' a month' if unit == 'money' else ''}",
+                {
+                    "learnt all that was known": [row["fresh"] for row in past],
+                    "learnt what the champion did": [row["served"] for row in past],
+                },
+            ),
+            plots.Panel(
+                f"what not retraining cost, in {unit if unit == 'money' else f'{unit} x months'}",
+                {"so far": sums, "and a month at the latest rate": ahead},
+                [None if row["cost"] is None else 2 * row["cost"] for row in past],
+                "twice the cost of a retraining",
+            ),
+        ],
+        marked=[
+            window
+            for window, (one, before) in zip(windows[1:], pairwise(reigns), strict=True)
+            if one != before
+        ],
+        mark="another version serves",
+    )

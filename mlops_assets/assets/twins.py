@@ -10,11 +10,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.commits import MAIN, scan
+from mlops_assets.assets.commits import MAIN, made_by, scan
 from mlops_assets.assets.model import LEARNING_VERSION
 from mlops_assets.assets.training_set import TARGET, features_of
 from mlops_assets.declaration import Declaration, load
@@ -64,11 +65,13 @@ class Twins:
     repository: Repository
     store: Store
     expressions: Mapping[str, pl.Expr] = field(init=False)
+    code: str = field(init=False)  # of the expressions
     target: pl.Expr = field(init=False)
 
     def __post_init__(self) -> None:
         """Load what is declared."""
         self.expressions = load(self.declaration.features)
+        self.code = code_version(self.expressions)
         self.target = load(self.declaration.labels.target).alias(TARGET)
 
     def known_before(self, window: str) -> Known:
@@ -118,7 +121,7 @@ class Twins:
         target = code_version({TARGET: self.target})
         return fingerprint(
             hashlib.sha256(data).hexdigest(),
-            f"{LEARNING_VERSION}-{code_version(self.expressions)}-{target}",
+            f"{LEARNING_VERSION}-{self.code}-{target}",
             PARAMETERS,
             rounds=ROUNDS,
             seed=self.declaration.training.seed,
@@ -160,26 +163,40 @@ class Twins:
         from nearly the same rows.
         """
         seed, keys = self.declaration.training.seed, self.declaration.batches.key
-        windows = chosen(list(known.versions), self.declaration.training.seed)
-        features = {window: self._features(known, window) for window in windows}
+        windows = chosen(list(known.versions), seed)
         labels = {window: self._labels(known, window) for window in windows}
-        heights = _counts(features.values(), pl.len())
         labelled = _counts(labels.values(), pl.col(TARGET).count())
+        heights = _counts((self._features(known, [window]) for window in windows), pl.len())
         share = min(1.0, _SPARE * MOST_ROWS / max(1, sum(labelled)))
-        parts = []
-        for window, height in zip(windows, heights, strict=True):
-            drawn = pl.DataFrame({_DRAW: draws(window, height, seed)}).with_row_index(_PLACE)
-            parts.append(
-                features[window]
-                .with_row_index(_PLACE)
-                .join(drawn.filter(pl.col(_DRAW) < share).lazy(), on=_PLACE, maintain_order="left")
-                .join(labels[window].drop_nulls(TARGET), on=keys, maintain_order="left")
-                .select(pl.lit(window).alias(WINDOW), *self.expressions, TARGET, _DRAW)
+        before = accumulate(heights, initial=0)
+        drawn = pl.concat(
+            [
+                pl.DataFrame({_DRAW: draws(window, height, seed)})
+                .with_row_index(_PLACE, offset=place)
+                .filter(pl.col(_DRAW) < share)
+                .with_columns(pl.lit(window).alias(WINDOW))
+                for window, height, place in zip(windows, heights, before, strict=False)
+            ]
+        )
+        # two steps, since a plan with a join for each window takes longer than the reading
+        rows = (
+            self._features(known, windows)
+            .with_row_index(_PLACE)
+            .join(drawn.lazy(), on=_PLACE, maintain_order="left")
+            .collect(engine="streaming")
+        )
+        answers = (
+            pl.concat(
+                [labels[window].with_columns(pl.lit(window).alias(WINDOW)) for window in windows]
             )
-        rows = pl.concat(parts, how="vertical").collect(engine="streaming")
+            .drop_nulls(TARGET)
+            .join(rows.lazy(), on=[WINDOW, *keys], how="semi")
+            .collect(engine="streaming")
+        )
+        rows = rows.join(answers, on=[WINDOW, *keys], maintain_order="left")
         smallest = rows[_DRAW].arg_sort()[:MOST_ROWS].sort()
         shares = (min(1.0, n / max(1, of)) for n, of in zip(labelled, heights, strict=True))
-        return Material(rows[smallest].drop(_DRAW), tuple(shares))
+        return Material(rows[smallest].select(WINDOW, *self.expressions, TARGET), tuple(shares))
 
     def _landed(self, commit: str) -> dict[str, tuple[str, str]]:
         """Return the versions of every window with a batch, labels and features, oldest first.
@@ -201,9 +218,17 @@ class Twins:
             and self.declaration.windows.declares(window)
         }
 
-    def _features(self, known: Known, window: str) -> pl.LazyFrame:
-        return features_of(
-            self.repository, self.declaration, known.commit, window, self.expressions
+    def _features(self, known: Known, windows: Sequence[str]) -> pl.LazyFrame:
+        """Return the features of some windows, one after the other; in one scan if they can be."""
+        declaration, repository = self.declaration, self.repository
+        paths = [declaration.path("features", window) for window in windows]
+        if all(made_by(repository, known.commit, path) == self.code for path in paths):
+            return scan(repository, known.commit, *paths)
+        return pl.concat(
+            [
+                features_of(repository, declaration, known.commit, window, self.expressions)
+                for window in windows
+            ]
         )
 
     def _labels(self, known: Known, window: str) -> pl.LazyFrame:
