@@ -109,7 +109,7 @@ def seconds(found: dict[str, Any]) -> list[object]:
 def memory(found: dict[str, Any]) -> list[object]:
     """Return by how much each side grew."""
     grown = [found.get(name, {}).get("grown") for name in ("ours", *PEER_NAMES)]
-    return ["" if one is None else f"{one:,} MB" for one in grown]
+    return [*("" if one is None else f"{one:,} MB" for one in grown), *("" for _ in PEER_NAMES)]
 
 
 def write(folder: Path) -> dict[str, Path]:

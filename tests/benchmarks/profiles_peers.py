@@ -1,7 +1,7 @@
 """The peers of `profiles`: Evidently and NannyML, in an environment of their own.
 
 Evidently sums rows up in a report (its data summary preset), NannyML in calculators (missing
-values, mean, standard deviation and median of numbers, unseen values of the rest). Neither can be
+values, mean, standard deviation and median of numbers, unseen values of texts). Neither can be
 kept and merged: each comparison reads the rows again.
 """
 
@@ -35,7 +35,7 @@ def nannyml(what: str, frames: list[pd.DataFrame]) -> Callable[[], Any]:
 
     names, rows = list(frames[0].columns), len(frames[0])
     numbers = list(frames[0].select_dtypes("number").columns)
-    others = [name for name in names if name not in numbers]
+    texts = list(frames[0].select_dtypes(["object", "category", "bool"]).columns)
 
     def work() -> list[Any]:
         if what == "drift":
@@ -46,18 +46,24 @@ def nannyml(what: str, frames: list[pd.DataFrame]) -> Callable[[], Any]:
             kinds = ("Avg", "Std", "Median")
             makers = [getattr(nml, f"SummaryStats{kind}Calculator") for kind in kinds]
             asked += [make(column_names=numbers, chunk_size=rows) for make in makers]
-        if others:
-            asked.append(nml.UnseenValuesCalculator(column_names=others, chunk_size=rows))
+        if texts:
+            asked.append(nml.UnseenValuesCalculator(column_names=texts, chunk_size=rows))
         return [one.fit(frames[0]).calculate(frames[0]).to_df() for one in asked]
 
     return work
+
+
+def read(file: str) -> pd.DataFrame:
+    """Return the rows; Evidently's report fails on integers of 8 bits, so they get 64."""
+    frame = pd.read_parquet(file)
+    return frame.astype(dict.fromkeys(frame.select_dtypes("int8").columns, "int64"))
 
 
 def main(peer: str) -> None:
     prepare = {"Evidently": evidently, "NannyML": nannyml}[peer]
 
     def answer(what: str, files: list[str], repetitions: int) -> dict[str, Any]:
-        return tried(prepare(what, [pd.read_parquet(file) for file in files]), repetitions)
+        return tried(prepare(what, [read(file) for file in files]), repetitions)
 
     answer_questions({"peer": peer}, answer)
 
