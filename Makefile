@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # what we measure ourselves against and never need: kept out of our own environment
 PEERS := .venv-peers
 
-.PHONY: help install demo dev test test-all test-lakefs check types contracts unit bench policies lock format clean
+.PHONY: help install demo dev test test-all test-lakefs check types contracts unit bench calibrate policies lock format clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ contracts: $(STAMP) ## import-linter: who may import whom
 
 unit: $(STAMP) ## tests but the slow ones
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not lakefs'
+
+calibrate: $(STAMP) $(PEERS)/.installed ## false alarms, power and delay of the drift verdict: docs/calibration.md
+	@$(BIN)/python -m tests.benchmarks.calibration
 
 bench: $(STAMP) $(PEERS)/.installed ## ours and the peers', side by side
 	@$(BIN)/python -m tests.benchmarks

@@ -8,6 +8,7 @@ reference, in each feature and by how much it counts.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ from mlops_assets.profiles.column import Column
 from mlops_assets.profiles.distances import category_shares, shares_up_to
 
 SHUFFLES = 99  # what is seen in fewer than 5 of them is no accident of the order
+_NEWEST = 2000  # windows are enough to see it by, and all pairs of them still fit into memory
 _MOST = 0.9  # beyond it nothing could be told any more
 _POINTS = np.arange(1, 32) / 32  # of the reference's distribution, where windows are compared
 
@@ -34,15 +36,20 @@ def neighbours(
     are what the score is made of. Shuffles are the same for every column of a reference, so that
     these figures can be added up.
     """
-    leans = _leans(reference, own, kept)
-    length, wanted = np.sum(leans**2), float(np.sum(np.square(distances)))
-    if len(own) < 2 or not length:
+    return order_figures(_leans(reference, own, kept), np.asarray(distances))
+
+
+def order_figures(leans: NDArray[np.float64], distances: NDArray[np.float64]) -> Neighbours:
+    """Return the figures of leans (windows x points) that belong to these distances."""
+    leans, distances = leans[-_NEWEST:], distances[-_NEWEST:]
+    windows = len(leans)
+    length, wanted = float(np.sum(leans**2)), float(np.sum(distances**2))
+    if windows < 2 or not length:
         return (0.0,) * (2 + SHUFFLES)
-    leans *= np.sqrt(wanted / length)
-    random = np.random.default_rng(0)
-    orders = [np.arange(len(own)), *(random.permutation(len(own)) for _ in range(SHUFFLES))]
-    products = [float(np.sum(leans[o[1:]] * leans[o[:-1]])) / (len(own) - 1) for o in orders]
-    return (wanted / len(own), *products)
+    products = leans @ leans.T * (wanted / length)
+    orders = _orders(windows)
+    neighbouring = products[orders[:, 1:], orders[:, :-1]].mean(axis=1)
+    return (wanted / windows, *neighbouring.tolist())
 
 
 def resemblance(columns: Mapping[str, Neighbours], shares: Mapping[str, float]) -> float:
@@ -82,3 +89,11 @@ def _leans(reference: Column, own: Sequence[Column], kept: Sequence[str]) -> NDA
         # a short window leans anywhere
         leans[place, : len(row)] = row * min(1.0, column.values / usual) if usual else 0.0
     return leans
+
+
+@functools.lru_cache(maxsize=4)
+def _orders(windows: int) -> NDArray[np.int64]:
+    """Return the true order and the shuffled ones, the same for every column."""
+    random = np.random.default_rng(0)
+    shuffled = [random.permutation(windows) for _ in range(SHUFFLES)]
+    return np.stack([np.arange(windows), *shuffled])
