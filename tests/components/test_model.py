@@ -29,6 +29,7 @@ GRAPH = {
     "predictions": ["features"],
     "drift_profile": ["features", "predictions"],
     "performance": ["labels", "predictions"],
+    "staleness": ["features", "labels", "performance"],
 }
 WINDOWED = {
     "source",
@@ -39,6 +40,7 @@ WINDOWED = {
     "predictions",
     "drift_profile",
     "performance",
+    "staleness",
 }
 
 
