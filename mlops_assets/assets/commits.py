@@ -81,16 +81,15 @@ def read_commit(
     return str(commit) if commit else repository.resolve(MAIN)
 
 
-def scan(repository: Repository, commit: str, *paths: str) -> pl.LazyFrame:
-    """Open Parquet objects of a commit lazily, in place, one after the other.
+def scan(repository: Repository, commit: str, path: str) -> pl.LazyFrame:
+    """Open a Parquet object of a commit lazily, in place.
 
     Raises:
         ObjectNotFoundError: the commit has no such object.
 
     """
-    locations = repository.locations(commit, paths)
-    options = dict(locations[0].storage_options) or None  # all are of one repository
-    return pl.scan_parquet([one.uri for one in locations], storage_options=options)
+    location = repository.location(commit, path)
+    return pl.scan_parquet(location.uri, storage_options=dict(location.storage_options) or None)
 
 
 def write(

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import MAIN, key, partitions, read_commit, scan
@@ -20,7 +21,7 @@ from mlops_assets.decisions.staleness import (
     staleness,
 )
 from mlops_assets.declaration import Declaration, load
-from mlops_assets.errors import TrainingError
+from mlops_assets.errors import DeclarationError, TrainingError
 from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.twins import Comparison, compare_twins
 from mlops_assets.profiles.store import Store
@@ -40,7 +41,12 @@ class Judged:
 
 
 def build(declaration: Declaration) -> dg.AssetsDefinition:
-    """Return the asset of the staleness."""
+    """Return the asset of the staleness.
+
+    Raises:
+        DeclarationError: the declared KPI is not there, or no expression.
+
+    """
 
     @dg.asset(
         key=key(declaration, "staleness"),
@@ -51,7 +57,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         description="What a retraining would have earned on one window, by two small models: one "
         "learnt what the champion did, the other all that was known before the window.",
         kinds={"lightgbm", "duckdb"},
-        code_version=declaration.digest("task", "training", "labels", "gates"),
+        code_version=f"{declaration.digest('task', 'training', 'gates')}-{measure(declaration)}",
     )
     def staleness(
         context: dg.AssetExecutionContext,
@@ -159,7 +165,7 @@ def judge(
         target=TARGET,
         metric=declaration.metric,
         usual_labelled=material.labelled,
-        kpi=load(declaration.retraining.kpi) if declaration.retraining.kpi else None,
+        kpi=kpi(declaration),
         months=months(declaration),
     )
     return Judged(comparison, *marks, kept[1], known.commit)
@@ -224,10 +230,27 @@ def cost(declaration: Declaration, first: float | None) -> float | None:
 
 
 def measure(declaration: Declaration) -> str:
-    """Return what differences are in: the metric, or money and by which expression."""
-    if declaration.retraining.kpi is None:
+    """Return what differences are in: the metric, or money and by which expression.
+
+    Raises:
+        DeclarationError: the declared KPI is not there, or no expression.
+
+    """
+    expression = kpi(declaration)
+    if expression is None:
         return declaration.metric
-    return f"money by {code_version({'kpi': load(declaration.retraining.kpi)})}"
+    return f"money by {code_version({'kpi': expression})}"
+
+
+def kpi(declaration: Declaration) -> pl.Expr | None:
+    """Return the declared money of a row, if there is one."""
+    declared = declaration.retraining.kpi
+    if declared is None:
+        return None
+    expression = load(declared)
+    if not isinstance(expression, pl.Expr):
+        raise DeclarationError(f"`{declared}` is no Polars expression; retraining.kpi must be one")
+    return expression
 
 
 def months(declaration: Declaration) -> float:

@@ -15,7 +15,7 @@ from itertools import accumulate
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.commits import MAIN, made_by, scan
+from mlops_assets.assets.commits import MAIN, scan
 from mlops_assets.assets.model import LEARNING_VERSION
 from mlops_assets.assets.training_set import TARGET, features_of
 from mlops_assets.declaration import Declaration, load
@@ -164,9 +164,10 @@ class Twins:
         """
         seed, keys = self.declaration.training.seed, self.declaration.batches.key
         windows = chosen(list(known.versions), seed)
-        labels = {window: self._labels(known, window) for window in windows}
-        labelled = _counts(labels.values(), pl.col(TARGET).count())
-        heights = _counts((self._features(known, [window]) for window in windows), pl.len())
+        features = [self._features(known, window) for window in windows]
+        labels = [self._labels(known, window) for window in windows]
+        heights = _counts(features, pl.len())
+        labelled = _counts(labels, pl.col(TARGET).count())
         share = min(1.0, _SPARE * MOST_ROWS / max(1, sum(labelled)))
         before = accumulate(heights, initial=0)
         drawn = pl.concat(
@@ -180,15 +181,13 @@ class Twins:
         )
         # two steps, since a plan with a join for each window takes longer than the reading
         rows = (
-            self._features(known, windows)
+            pl.concat(features)
             .with_row_index(_PLACE)
             .join(drawn.lazy(), on=_PLACE, maintain_order="left")
             .collect(engine="streaming")
         )
         answers = (
-            pl.concat(
-                [labels[window].with_columns(pl.lit(window).alias(WINDOW)) for window in windows]
-            )
+            pl.concat(labels)
             .drop_nulls(TARGET)
             .join(rows.lazy(), on=[WINDOW, *keys], how="semi")
             .collect(engine="streaming")
@@ -218,22 +217,16 @@ class Twins:
             and self.declaration.windows.declares(window)
         }
 
-    def _features(self, known: Known, windows: Sequence[str]) -> pl.LazyFrame:
-        """Return the features of some windows, one after the other; in one scan if they can be."""
-        declaration, repository = self.declaration, self.repository
-        paths = [declaration.path("features", window) for window in windows]
-        if all(made_by(repository, known.commit, path) == self.code for path in paths):
-            return scan(repository, known.commit, *paths)
-        return pl.concat(
-            [
-                features_of(repository, declaration, known.commit, window, self.expressions)
-                for window in windows
-            ]
+    def _features(self, known: Known, window: str) -> pl.LazyFrame:
+        return features_of(
+            self.repository, self.declaration, known.commit, window, self.expressions
         )
 
     def _labels(self, known: Known, window: str) -> pl.LazyFrame:
         labels = scan(self.repository, known.commit, self.declaration.path("labels", window))
-        return labels.select(*self.declaration.batches.key, self.target)
+        return labels.select(
+            pl.lit(window).alias(WINDOW), *self.declaration.batches.key, self.target
+        )
 
 
 def chosen(windows: Sequence[str], seed: int) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.assets.source import SOURCES
+from mlops_assets.assets.staleness import measure
 from mlops_assets.batches.landing import KINDS, MAIN, landed_versions, landings
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
@@ -79,6 +80,10 @@ def due(
         stage: {row["window"]: row for row in store.latest(stage, model=model)}
         for stage in MEASURING
     }
+    units = {
+        "performance": ("metric", declaration.metric),
+        "staleness": ("measure", measure(declaration)),
+    }
     work: dict[str, tuple[list[str], list[str]]] = {}
 
     def add(window: str, stages: tuple[str, ...], version: str) -> None:
@@ -98,7 +103,11 @@ def due(
         if window in work or row is None or row["champion"] is None:
             continue
         versions = (row["batch_version"], labelled.get(window, ""))
-        stages = tuple(s for s in MEASURING if not is_of(measured[s].get(window), versions))
+        stages = tuple(
+            stage
+            for stage in MEASURING
+            if not is_of(measured[stage].get(window), versions, units[stage])
+        )
         if stages:
             add(window, stages, "/".join(versions))
     return [
@@ -108,9 +117,12 @@ def due(
     ]
 
 
-def is_of(row: Mapping[str, Any] | None, versions: tuple[str, str]) -> bool:
-    """Say whether a window was measured on this batch and these labels."""
-    return row is not None and (row["batch_version"], row["labels_version"]) == versions
+def is_of(row: Mapping[str, Any] | None, versions: tuple[str, str], unit: tuple[str, str]) -> bool:
+    """Say whether a window was measured on this batch and these labels, and in this unit."""
+    if row is None or (row["batch_version"], row["labels_version"]) != versions:
+        return False
+    column, wanted = unit
+    return bool(row[column] == wanted)
 
 
 def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDefinition:

@@ -9,10 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mlops_assets.assets.staleness import champion_staleness
+from mlops_assets.assets.staleness import build, champion_staleness
 from mlops_assets.assets.twins import Known, Twins, chosen
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.decisions.staleness import Staleness
+from mlops_assets.errors import DeclarationError
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.twins import MOST_ROWS
 from mlops_assets.sensors.data import due
@@ -230,6 +231,39 @@ def test_nothing_is_left_to_do_and_a_lost_judgement_is_due_by_itself(story: Stor
     assert again["total"] == standing(played).total != before["total"]
 
 
+def test_under_another_metric_every_window_is_measured_again(story: Story) -> None:
+    # given a history that was judged by auc, and a declaration that now asks for another metric
+    played = story.played
+    declared = played.player.declaration
+    gates = declared.gates.model_copy(update={"metric": "brier"})
+    other = declared.model_copy(update={"gates": gates})
+    # then windows judged by auc say nothing of it, and are due
+    found = due(played.repository, played.store, other)
+    both = ("performance", "staleness")
+    assert [(one.window, one.stages) for one in found] == [
+        (tiny.window(number), both) for number in rows(played)
+    ]
+    champion = played.ledger.champion(tiny.MODEL)
+    assert champion is not None
+    landed = landed_windows(played.repository, declared, "main")
+    said = champion_staleness(other, played.store, landed, champion)
+    assert (said.judged, said.due, said.cost) == (0, False, None)
+    assert "(not measured yet)" in said.sentence
+
+
+@pytest.mark.parametrize(
+    ("kpi", "words"),
+    [("pathlib:Path", "is no Polars expression"), ("pathlib:Pat", "did you mean `Path`")],
+)
+def test_a_kpi_that_is_none_is_said_before_anything_runs(
+    story: Story, kpi: str, words: str
+) -> None:
+    declared = story.played.player.declaration
+    money = declared.retraining.model_copy(update={"cost": 1.0, "kpi": kpi})
+    with pytest.raises(DeclarationError, match=words):
+        build(declared.model_copy(update={"retraining": money}))
+
+
 def test_a_lost_twin_is_made_again_bit_for_bit(story: Story) -> None:
     # given a kept twin of the champion that is gone
     played = story.played
@@ -281,9 +315,9 @@ def in_money(
     folder = tiny.make_project(tmp_path_factory.mktemp("money") / "project", drift_at=4)
     declared = folder / "tiny_project/defs/tiny/defs.yaml"
     rolling = "first_after: 3\n    frame: rolling\n    frame_windows: 2"
-    money = "{cooldown_windows: 99, cost: 150, kpi: .features:KPI}"
+    money = "{triggers: [], cooldown_windows: 2, cost: 150, kpi: .features:KPI}"
     text = declared.read_text().replace("first_after: 6", rolling)
-    declared.write_text(text.replace("{cooldown_windows: 2}", money))
+    declared.write_text(text.replace("{triggers: [drift], cooldown_windows: 2}", money))
     features = folder / "tiny_project/defs/tiny/features.py"
     features.write_text(features.read_text() + KPI)
     opened = open_project(folder, fresh_mlflow)

@@ -152,6 +152,14 @@ def a_lost_profile(played: Played) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def a_lost_twin(played: Played) -> Iterator[None]:
+    (judged,) = played.store.latest("staleness", model="tiny")
+    blob = judged["champion_twin_blob"]
+    with moved_away(played.project.home.store / "blobs" / blob[:2] / blob):
+        yield
+
+
 BREAKS: list[tuple[Break, str]] = [
     (a_lost_object, f"the data of `{BATCH}` is missing"),
     (a_flipped_byte, f"the data of `{BATCH}` is damaged"),
@@ -167,6 +175,7 @@ BREAKS: list[tuple[Break, str]] = [
     (a_wrong_tag, f"no commit {'2' * 40}, which version 1 of tiny in MLflow names"),
     (no_mlflow, "no MLflow database"),
     (a_lost_profile, "the store has no blob"),
+    (a_lost_twin, f"named by the store's staleness of {tiny.window(7)}"),
 ]
 
 
