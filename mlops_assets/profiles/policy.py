@@ -124,12 +124,14 @@ def choose_limit(
         enough = m + 1
         while alarms_per_year(enough, 1, policy, resemblance) > budget:
             enough += max(1, enough // 100)
-        counting = ""
+        counting, if_not = "", " (more if windows come in spells that so few don't show)"
         if resemblance:
             counting = f" resemble their neighbours, so that they count as {effective:.0f}, and"
+            if_not = ""
         short = (
             f"the reference is too short for {budget:.2g} false alarm{'' if budget == 1 else 's'} "
-            f"a year: its {m} windows{counting} allow {expected:.2g}, about {enough} would do"
+            f"a year: its {m} windows{counting} allow {expected:.2g}{if_not}, about {enough} "
+            "would do"
         )
     return Limit(sorted(own_scores, reverse=True)[k - 1], k, m, effective, expected, short)
 

@@ -58,7 +58,8 @@ def test_a_short_reference_says_by_how_much() -> None:
     assert limit.k == 1
     assert limit.budget_short == (
         "the reference is too short for 1 false alarm a year: "
-        "its 13 windows allow 1.3, about 16 would do"
+        "its 13 windows allow 1.3 (more if windows come in spells that so few don't show), "
+        "about 16 would do"
     )
     assert alarms_per_year(16, 1, WEEKLY) <= 1 < alarms_per_year(15, 1, WEEKLY)
     assert choose_limit([0.1] * 16, WEEKLY).budget_short is None
