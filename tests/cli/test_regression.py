@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlops_assets.profiles.store import Store
 from tests import tiny
 
 WINDOWS, DRIFT_AT = 13, 7
@@ -52,6 +53,28 @@ def test_its_gates_are_in_shares_of_the_opponents_error(
     assert gates["refit_scores_agree"]["passed"]
     # scores are of thousands: what seeds differ by, or a share of their spread, is the limit
     assert gates["refit_scores_agree"]["limit"] > 1
+
+
+def test_its_twins_say_in_its_unit_what_a_retraining_would_have_earned(
+    played: tuple[Path, dict[str, Any], dict[str, Any]],
+) -> None:
+    project, _, _ = played
+    rows = Store(project / ".mlops/store").latest("staleness", model=tiny.MODEL)
+    assert {row["measure"] for row in rows} == {"rmse"}
+    # given a habit that turned in week 7, of which a retraining before week 9 would have known
+    gains = {row["window"]: row["gain"] for row in rows}
+    assert gains[tiny.window(7)] == 0.0
+    assert gains[tiny.window(9)] > 3_000
+    turned = next(row for row in rows if row["window"] == tiny.window(9))
+    # then the sum is worth twice the cost, which is a share of the first error
+    assert turned["cost"] == pytest.approx(0.03 * rows[0]["served"])
+    assert turned["due"]
+    assert turned["sentence"].startswith("stale: not retraining has cost ")
+    # and once another version serves, which knows it, nothing is to be earned any more
+    last = rows[-1]
+    assert last["champion"] > turned["champion"]
+    assert abs(last["gain"]) < 300
+    assert not last["due"]
 
 
 def test_it_is_explained_in_words_with_its_own_metric(
