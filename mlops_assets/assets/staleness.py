@@ -21,7 +21,13 @@ from mlops_assets.decisions.staleness import (
     staleness,
 )
 from mlops_assets.declaration import Declaration, load
-from mlops_assets.errors import DeclarationError, TrainingError
+from mlops_assets.errors import (
+    DeclarationError,
+    FeatureError,
+    ObjectNotFoundError,
+    RefNotFoundError,
+    TrainingError,
+)
 from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.twins import Comparison, compare_twins
 from mlops_assets.profiles.store import Store
@@ -155,7 +161,8 @@ def judge(
             # one fit serves both where the champion learnt what a retraining would have
             champion = fresh if marks[0] == marks[1] else twins.fit(twins.material(learnt))
             kept = champion, store.add_blob(champion.to_bytes())
-    except TrainingError as error:
+    except (TrainingError, FeatureError, RefNotFoundError, ObjectNotFoundError) as error:
+        # trying again would end the same: what they need is not there, and never will be
         labelled = int(rows[TARGET].count())
         return Judged(Comparison(None, None, None, labelled, f"there are no twins: {error}"))
     comparison = compare_twins(

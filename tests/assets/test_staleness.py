@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 
@@ -18,7 +19,7 @@ from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.twins import MOST_ROWS
 from mlops_assets.sensors.data import due
 from tests import tiny
-from tests.conftest import Played, open_project
+from tests.conftest import Played, open_project, reopen
 
 WEEK = 12 / (365.25 / 7)  # months
 TWINS = ("fresh_twin", "champion_twin", "champion_twin_blob", "known_commit")
@@ -45,6 +46,16 @@ def waiting(played: Played) -> list[tuple[str, tuple[str, ...]]]:
 
 def twins(played: Played) -> Twins:
     return Twins(played.player.declaration, played.repository, played.store)
+
+
+def by_hand(played: Played, number: int) -> dg.ExecuteInProcessResult:
+    return played.project.repository.get_job(f"{tiny.MODEL}__ingest").execute_in_process(
+        instance=played.instance,
+        partition_key=tiny.window(number),
+        asset_selection=[dg.AssetKey([tiny.MODEL, "staleness"])],
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
 
 
 @dataclass
@@ -264,6 +275,19 @@ def test_a_kpi_that_is_none_is_said_before_anything_runs(
         build(declared.model_copy(update={"retraining": money}))
 
 
+def test_a_week_that_is_not_mature_is_not_judged_by_hand_either(story: Story) -> None:
+    # given a week of which the labels are there, and not to be trusted yet
+    before = rows(story.played)
+    result = by_hand(story.played, 12)
+    assert not result.success
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    said = str(failure.step_failure_data.user_failure_data)
+    assert "labels are trusted 7 days after a window's end" in said
+    # nor one that no champion served
+    assert "no champion was in force" in str(by_hand(story.played, 3).all_events)
+    assert rows(story.played) == before
+
+
 def test_a_lost_twin_is_made_again_bit_for_bit(story: Story) -> None:
     # given a kept twin of the champion that is gone
     played = story.played
@@ -362,6 +386,19 @@ def test_twins_follow_the_declared_frame(in_money: Played) -> None:
     assert known == [tiny.window(n) for n in (2, 3, 4)]
     assert tuple(found.known_to(champion).versions) == champion.training_windows
     assert len(champion.training_windows) == 3
+
+
+def test_a_window_for_which_no_twin_can_be_made_says_why(in_money: Played) -> None:
+    # given a declaration that now asks for more weeks than had landed before that one
+    declared = in_money.project.root / "tiny_project/defs/tiny/defs.yaml"
+    declared.write_text(declared.read_text().replace("first_after: 3", "first_after: 50"))
+    again = reopen(in_money)
+    # when it is judged, then no run fails, and the row says what is missing
+    assert by_hand(again, 6).success
+    row = rows(again)[6]
+    assert (row["gain"], row["fresh_twin"], row["rows"]) == (None, None, 300)
+    assert "there are no twins: 5 windows have mature labels" in row["reason"]
+    assert row["reason"] in standing(again).sentence
 
 
 def test_a_twin_of_much_data_reads_some_of_every_week(played: Played) -> None:
