@@ -9,7 +9,9 @@ import polars as pl
 
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import MAIN, key, scan
+from mlops_assets.assets.estimates import Estimates
 from mlops_assets.assets.evaluation import read_gates
+from mlops_assets.assets.judging import Bench
 from mlops_assets.assets.model import (
     Pinned,
     Trained,
@@ -25,9 +27,6 @@ from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import RefExistsError
 from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.comparison import agreement
-from mlops_assets.profiles.profile import profile, profile_segments
-from mlops_assets.profiles.reference import PREDICTION, Reference
-from mlops_assets.profiles.segments import by_segment, largest
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger, pinned_branch
 from mlops_assets.resources import (
@@ -124,7 +123,7 @@ class Promotion:
         gates += self.compare_refit(refit, pinned, evaluated)
         if not all(gate.passed for gate in gates):
             return self.refuse(gates, before, pinned, evaluated)
-        return self.promote(refit, gates, before, pinned)
+        return self.promote(refit, gates, before, pinned, challenger=evaluated["challenger_run_id"])
 
     def compare_refit(
         self, refit: Trained, pinned: Pinned, evaluated: dict[str, Any]
@@ -189,12 +188,19 @@ class Promotion:
         return rows_of(self.repository, self.declaration, pinned, pinned.holdout)
 
     def promote(
-        self, refit: Trained, gates: list[Gate], before: Entry | None, pinned: Pinned
+        self,
+        refit: Trained,
+        gates: list[Gate],
+        before: Entry | None,
+        pinned: Pinned,
+        *,
+        challenger: str,
     ) -> dg.MaterializeResult:
         """Register, pin, write the ledger, and let the alias follow: each step can be repeated."""
         name = self.declaration.name
         registry = self.registry.registry()
-        reference = self.reference(refit, pinned)
+        learnt = rows_of(self.repository, self.declaration, pinned, pinned.windows)
+        reference = Bench(self.declaration, self.store).keep_reference(refit.model, learnt)
         version = registry.register(
             name, refit.run_id, refit.fingerprint, {"mlops.data_commit": pinned.data_commit}
         )
@@ -224,6 +230,12 @@ class Promotion:
                 features_code=code_version(load(self.declaration.features)),
             ),
             expected_previous=before.version if before else None,
+        )
+        # what its scores are worth is told by rows that its challenger had not seen
+        Estimates(self.declaration, self.repository, self.store).learn_from_holdout(
+            version,
+            rows_of(self.repository, self.declaration, pinned, pinned.holdout),
+            load_model(self.registry.tracking(name), challenger),
         )
         registry.set_champion(name, entry.version)
         sentence = f"version {entry.version} promoted: {entry.reason}"
@@ -272,27 +284,6 @@ class Promotion:
             tracking = self.registry.tracking(self.declaration.name)
             checksum = load_model(tracking, before.mlflow_run_id).checksum
         return self.result(checksum, entry, f"challenger refused, {kept}: {failed}", extra={})
-
-    def reference(self, refit: Trained, pinned: Pinned) -> str:
-        """Profile what the new champion was trained on, window by window; return the blob's id."""
-        names = list(refit.model.features)
-        rows = rows_of(self.repository, self.declaration, pinned, pinned.windows)
-        scored = rows.with_columns(refit.model.predict(rows).alias(PREDICTION))
-        parts = {
-            str(window): part.select(*names, PREDICTION)
-            for (window,), part in sorted(scored.group_by("window", maintain_order=True))
-        }
-        drift = self.declaration.drift
-        segments = {
-            window: profile_segments(part, drift.segments) if drift.segments else {}
-            for window, part in parts.items()
-        }
-        built = Reference.build(
-            {window: profile(part) for window, part in parts.items()},
-            refit.model.importance(),
-            by_segment(segments, largest(segments, drift.most_segments)),
-        )
-        return self.store.add_blob(built.to_bytes())
 
     def report(self, entry: Entry, *, promoted: bool, reason: str) -> None:
         """Answer the decision in the store."""

@@ -6,8 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import polars as pl
+
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import ProfileError
+from mlops_assets.learning.training import FittedModel
+from mlops_assets.learning.training_set import WINDOW
 from mlops_assets.profiles.drift import (
     DriftPolicy,
     Earlier,
@@ -16,7 +20,7 @@ from mlops_assets.profiles.drift import (
     insufficient,
     judge,
 )
-from mlops_assets.profiles.profile import Profile
+from mlops_assets.profiles.profile import Profile, profile, profile_segments
 from mlops_assets.profiles.reference import PREDICTION, windows_of
 from mlops_assets.profiles.segments import Segments, by_segment, largest
 from mlops_assets.profiles.store import Store
@@ -51,14 +55,31 @@ class Bench:
         """The policy as it is declared now."""
         return DriftPolicy.declared(self.declaration.drift, self.declaration.windows.per_year)
 
-    def judge(
-        self, window: str, profile: Profile, segments: Segments, entry: Entry | None
-    ) -> Judged:
+    def keep_reference(self, model: FittedModel, rows: pl.DataFrame) -> str:
+        """Keep the reference of a champion that learnt from these rows; return the blob's id."""
+        scored = rows.with_columns(model.predict(rows).alias(PREDICTION))
+        parts = {
+            str(window): part.select(*model.features, PREDICTION)
+            for (window,), part in sorted(scored.group_by(WINDOW, maintain_order=True))
+        }
+        drift = self.declaration.drift
+        segments = {
+            window: profile_segments(part, drift.segments) if drift.segments else {}
+            for window, part in parts.items()
+        }
+        built = Reference.build(
+            {window: profile(part) for window, part in parts.items()},
+            model.importance(),
+            by_segment(segments, largest(segments, drift.most_segments)),
+        )
+        return self.store.add_blob(built.to_bytes())
+
+    def judge(self, window: str, taken: Profile, segments: Segments, entry: Entry | None) -> Judged:
         """Judge a window against the reference of the champion that was in force."""
         policy = self.policy
         if entry is None or entry.reference is None:
             reason = "there is no champion yet to compare this window with"
-            return Judged(insufficient(window, policy, reason, profile.rows))
+            return Judged(insufficient(window, policy, reason, taken.rows))
         rows = {
             row["window"]: row
             for row in self.store.latest("verdicts", model=self.declaration.name)
@@ -67,12 +88,12 @@ class Bench:
         try:
             reference, made_of = self.reference(policy, window, entry, rows)
         except ProfileError as error:
-            return Judged(insufficient(window, policy, str(error), profile.rows))
+            return Judged(insufficient(window, policy, str(error), taken.rows))
         before = counting(rows.values(), entry, policy)
         verdict = judge(
             reference,
             window,
-            profile,
+            taken,
             policy,
             earlier=[_earlier(row["exceeds"], row["detail"]) for row in before],
             unjudged=self.unjudged(window, entry, before, rows),

@@ -1,19 +1,23 @@
-"""The real metric of one window, once its labels are mature."""
+"""The metric of one window: estimated once it is scored, measured once its labels are mature."""
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from mlops_assets.assets import plots
-from mlops_assets.assets.commits import key, partitions, read_commit, scan
+from mlops_assets.assets.commits import MAIN, exists, key, partitions, read_commit, scan
+from mlops_assets.assets.estimates import Estimates
 from mlops_assets.assets.predictions import SCORE
-from mlops_assets.assets.training_set import MEAN_OF
+from mlops_assets.assets.training_set import MEAN_OF, TARGET
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration, load
-from mlops_assets.errors import ObjectNotFoundError
 from mlops_assets.learning.metrics import metric_named
+from mlops_assets.profiles.store import Store
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
+from mlops_assets.versions import Repository
 
 
 def build(declaration: Declaration) -> dg.AssetsDefinition:
@@ -25,8 +29,8 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         partitions_def=partitions(declaration),
         group_name=declaration.name,
         owners=declaration.owners,
-        description="What the champion's scores of one window were worth, once its labels are "
-        "mature.",
+        description="What the champion's scores of one window are worth: estimated until its "
+        "labels are mature, then measured, with the estimate's error beside it.",
         kinds={"polars", "duckdb"},
         code_version=declaration.digest("gates", "labels"),
     )
@@ -39,86 +43,198 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         window = context.partition_key
         versions = repository.get()
         entry = ledger.get().in_force(declaration.name, window)
-        scored_at = read_commit(context, versions, key(declaration, "predictions"), window)
-        labelled_at = read_commit(context, versions, key(declaration, "labels"), window)
-        landed = landed_windows(versions, declaration, "main")
-        if window not in landed.mature:
-            raise dg.Failure(
-                f"the labels of {window} are not mature: they are trusted from "
-                f"{declaration.matures(window):%Y-%m-%d %H:%M} on, and the data stands at "
-                f"{landed.now:%Y-%m-%d %H:%M}"
-                if landed.now
-                else "nothing has landed yet",
-                allow_retries=False,
+        commit = read_commit(context, versions, key(declaration, "predictions"), window)
+        scored = exists(versions, commit, declaration.path("predictions", window))
+        if entry is None or entry.version is None or not scored:
+            return dg.MaterializeResult(
+                metadata={"summary": "no champion was in force when this window landed: no scores"},
+                data_version=dg.DataVersion("none"),
             )
-        path, labels_path = (declaration.path(s, window) for s in ("predictions", "labels"))
-        try:
-            scored = versions.stat(scored_at, path)
-        except ObjectNotFoundError as error:
-            raise dg.Failure(
-                f"there are no predictions of {window}: no champion was in force then",
-                allow_retries=False,
-            ) from error
-        target = load(declaration.labels.target).alias("target")
-        keys = declaration.batches.key
-        rows = (
-            scan(versions, scored_at, path)
-            .join(
-                scan(versions, labelled_at, labels_path).select(*keys, target), on=keys, how="left"
-            )
-            .collect(engine="streaming")
-        )
-        metric = metric_named(declaration.metric)
-        value = metric.of(rows["target"], rows[SCORE])
-        known = rows.filter(pl.col("target").is_not_null())
-        base_rate = known["target"].cast(pl.Float64).mean() if known.height else None
-        mean_of = MEAN_OF[declaration.task].replace(" ", "_")
-        version = entry.version if entry else None
-        records = store.get()
-        records.add(
-            "performance",
-            {
-                "model": declaration.name,
-                "window": window,
-                "champion": version,
-                "metric": metric.name,
-                "value": value,
-                "rows": known.height,
-                "base_rate": base_rate,
-                "predictions_version": scored.checksum,
-                "labels_version": versions.stat(labelled_at, labels_path).checksum,
-                "predictions_commit": scored_at,
-                "labels_commit": labelled_at,
-                "batch_version": versions.stat(
-                    scored_at, declaration.path("batches", window)
-                ).checksum,
-            },
-        )
-        past = [
-            row
-            for row in records.latest("performance", model=declaration.name)
-            if row["window"] <= window and row["value"] is not None
-        ]
-        changes = [b["window"] for a, b in pairwise(past) if a["champion"] != b["champion"]]
-        return dg.MaterializeResult(
-            metadata={
-                "history": plots.history(
-                    [row["window"] for row in past],
-                    [row["value"] for row in past],
-                    f"{metric.name} of the champion's scores, by window",
-                    marked=changes,
-                    mark="another version serves",
-                ),
-                metric.name: value
-                if value is not None
-                else f"undefined on {known.height:,} labelled rows: none, or of one class only",
-                "labelled_rows": known.height,
-                "unlabelled_rows": rows.height - known.height,
-                mean_of: float(base_rate) if base_rate is not None else "none",  # type: ignore[arg-type]  # Polars types a mean as anything
-                "version": version if version is not None else "none",
-                "commit": scored_at,
-            },
-            data_version=dg.DataVersion(f"{scored.checksum[:16]}-{value}"),
-        )
+        estimates = Estimates(declaration, versions, store.get())
+        if window not in landed_windows(versions, declaration, MAIN).mature:
+            return estimate(estimates, window, entry.version, commit)
+        labelled = read_commit(context, versions, key(declaration, "labels"), window)
+        return measure(estimates, window, entry.version, commit, labelled)
 
     return performance
+
+
+def estimate(
+    estimates: Estimates, window: str, version: int, predictions_commit: str
+) -> dg.MaterializeResult:
+    """Estimate the metric of a window whose labels nobody can trust yet."""
+    declaration, store = estimates.declaration, estimates.store
+    metric = declaration.metric
+    found = estimates.of(window, version, predictions_commit)
+    path = declaration.path("predictions", window)
+    checksum = estimates.repository.stat(predictions_commit, path).checksum
+    store.add(
+        "estimates",
+        {
+            "model": declaration.name,
+            "window": window,
+            "champion": version,
+            "method": estimates.method,
+            "metric": metric,
+            "value": found.value,
+            "reason": found.reason,
+            "rows": found.rows,
+            "estimator": found.estimator,
+            "made_of": list(found.made_of),
+            "predictions_version": checksum,
+        },
+    )
+    trusted = f"its labels are trusted from {declaration.matures(window):%Y-%m-%d %H:%M} on"
+    said = f"{metric} can't be estimated: {found.reason}; {trusted}"
+    if found.value is not None:
+        said = (
+            f"{metric} is estimated at {found.value:.4f} on {found.rows:,} rows, by {SCORE}s of "
+            f"{found.made_of[0]} to {found.made_of[-1]} ({estimates.method}); {trusted}"
+        )
+    return dg.MaterializeResult(
+        metadata={
+            "summary": f"{said}{accuracy(store, declaration, window)}",
+            **history(store, declaration, window),
+            f"estimated_{metric}": found.value if found.value is not None else "none",
+            "version": version,
+            "commit": predictions_commit,
+        },
+        data_version=dg.DataVersion(f"{checksum[:16]}-estimated-{found.value}"),
+    )
+
+
+def measure(
+    estimates: Estimates,
+    window: str,
+    version: int,
+    predictions_commit: str,
+    labels_commit: str,
+) -> dg.MaterializeResult:
+    """Measure the metric, and how far its estimate was off."""
+    declaration, versions, store = estimates.declaration, estimates.repository, estimates.store
+    rows = labelled_rows(versions, declaration, window, predictions_commit, labels_commit)
+    scores, labels, batch = (
+        versions.stat(commit, declaration.path(stage, window)).checksum
+        for stage, commit in (
+            ("predictions", predictions_commit),
+            ("labels", labels_commit),
+            ("batches", predictions_commit),
+        )
+    )
+    metric = metric_named(declaration.metric)
+    value = metric.of(rows[TARGET], rows[SCORE])
+    known = rows.filter(pl.col(TARGET).is_not_null())
+    base_rate = known[TARGET].cast(pl.Float64).mean() if known.height else None
+    error = judge_estimate(store, declaration, window, version, scores, value)
+    store.add(
+        "performance",
+        {
+            "model": declaration.name,
+            "window": window,
+            "champion": version,
+            "metric": metric.name,
+            "value": value,
+            "rows": known.height,
+            "base_rate": base_rate,
+            "predictions_version": scores,
+            "labels_version": labels,
+            "predictions_commit": predictions_commit,
+            "labels_commit": labels_commit,
+            "batch_version": batch,
+        },
+    )
+    estimates.learn_from_matured(version, window)
+    undefined = f"undefined on {known.height:,} labelled rows: none, or of one class only"
+    return dg.MaterializeResult(
+        metadata={
+            **history(store, declaration, window),
+            metric.name: value if value is not None else undefined,
+            "estimate_off_by": error if error is not None else "none",
+            "labelled_rows": known.height,
+            "unlabelled_rows": rows.height - known.height,
+            MEAN_OF[declaration.task].replace(" ", "_"): float(base_rate)  # type: ignore[arg-type]  # Polars types a mean as anything
+            if base_rate is not None
+            else "none",
+            "version": version,
+            "commit": predictions_commit,
+        },
+        data_version=dg.DataVersion(f"{scores[:16]}-{value}"),
+    )
+
+
+def labelled_rows(
+    versions: Repository, declaration: Declaration, window: str, scored: str, labelled: str
+) -> pl.DataFrame:
+    """Return a window's scores with their targets, null where a row has no label."""
+    keys = declaration.batches.key
+    target = load(declaration.labels.target).alias(TARGET)
+    labels = scan(versions, labelled, declaration.path("labels", window)).select(*keys, target)
+    scores = scan(versions, scored, declaration.path("predictions", window))
+    return scores.join(labels, on=keys, how="left").collect(engine="streaming")
+
+
+def judge_estimate(
+    store: Store,
+    declaration: Declaration,
+    window: str,
+    version: int,
+    predictions_version: str,
+    value: float | None,
+) -> float | None:
+    """Write beside a window's estimate what was measured, and return its error."""
+    rows = store.latest(
+        "estimates",
+        model=declaration.name,
+        window=window,
+        champion=version,
+        metric=declaration.metric,
+        predictions_version=predictions_version,
+    )
+    if not rows or rows[-1]["value"] is None or value is None:
+        return None
+    own = ("event_id", "record_id", "recorded_at")
+    row = {name: figure for name, figure in rows[-1].items() if name not in own}
+    error = float(row["value"]) - value
+    store.add("estimates", {**row, "measured": value, "error": error})
+    return error
+
+
+def accuracy(store: Store, declaration: Declaration, window: str) -> str:
+    """Say how far earlier estimates were off."""
+    errors = [
+        abs(row["error"])
+        for row in store.latest("estimates", model=declaration.name, metric=declaration.metric)
+        if row["window"] < window and row["error"] is not None
+    ]
+    if not errors:
+        return ""
+    many = f"the {len(errors)} estimates before were" if len(errors) > 1 else "the one before was"
+    return f"; {many} off by {sum(errors) / len(errors):.4f}" + (
+        " on the mean" if len(errors) > 1 else ""
+    )
+
+
+def history(store: Store, declaration: Declaration, window: str) -> dict[str, Any]:
+    """Draw what was measured and what was estimated, window by window."""
+    metric = declaration.metric
+    kinds: dict[str, Mapping[str, Mapping[str, Any]]] = {
+        kind: {
+            row["window"]: row
+            for row in store.latest(kind, model=declaration.name, metric=metric)
+            if row["window"] <= window
+        }
+        for kind in ("performance", "estimates")
+    }
+    windows = sorted({*kinds["performance"], *kinds["estimates"]})
+    if not windows:
+        return {}
+    either = [kinds["performance"].get(w) or kinds["estimates"][w] for w in windows]
+    changes = [b["window"] for a, b in pairwise(either) if a["champion"] != b["champion"]]
+    lines = {
+        label: [(kinds[kind].get(w) or {}).get("value") for w in windows]
+        for label, kind in (("measured", "performance"), ("estimated", "estimates"))
+    }
+    panel = plots.Panel(f"{metric} of the champion's scores, by window", lines)
+    return {
+        "history": plots.panels(windows, [panel], marked=changes, mark="another version serves")
+    }

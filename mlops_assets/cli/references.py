@@ -23,6 +23,7 @@ BLOBS = {
     "verdicts": ["profile", "reference", "policy"],
     "segments": ["profile", "policy"],
     "staleness": ["champion_twin_blob"],
+    "estimators": ["estimator"],
 }
 _SHOWN = 3  # of those that name the same thing
 _FETCHED = 500  # materializations at a time

@@ -74,7 +74,7 @@ def definitions(declaration: Declaration) -> dg.Definitions:
         performance.build(declaration),
         staleness.build(declaration),
     ]
-    windowed = [*data.SCORING, "labels", *data.MEASURING]
+    windowed = dict.fromkeys([*data.SCORING, "labels", *data.MEASURING])
     metadata = {DECLARATION: dg.MetadataValue.json(declaration.model_dump(mode="json"))}
     jobs = [
         dg.define_asset_job(

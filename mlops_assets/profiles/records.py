@@ -79,6 +79,17 @@ KINDS: Mapping[str, tuple[Field, ...]] = {
         "champion_twin_blob str?, batch_version str, labels_version str, features_commit str, "
         "labels_commit str, known_commit str?"
     ),
+    # a version's estimators, by the newest window that they are made of
+    "estimators": _fields(
+        "*model str, *champion int, *window str, method str, metric str, estimator str?, "
+        "reason str, rows int, made_of json"
+    ),
+    # once the labels are mature, what was measured and the estimate's error stand beside it
+    "estimates": _fields(
+        "*model str, *window str, champion int, method str, metric str, value float?, reason str, "
+        "rows int, estimator str?, made_of json, predictions_version str, measured float?, "
+        "error float?"
+    ),
     "decisions": _fields(
         "*model str, *cause str, window str, trigger str, decision str, code str, reason str, "
         "champion int?, decided_at str"

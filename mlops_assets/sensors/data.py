@@ -28,7 +28,8 @@ FINISHED = [
     dg.DagsterRunStatus.FAILURE,
     dg.DagsterRunStatus.CANCELED,
 ]
-SCORING = ("batches", "features", "predictions", "drift_profile")
+# performance ends both: estimated once a window is scored, measured once its labels are mature
+SCORING = ("batches", "features", "predictions", "drift_profile", "performance")
 MEASURING = ("performance", "staleness")
 
 
@@ -43,8 +44,8 @@ class Work:
 
     @property
     def kinds(self) -> list[str]:
-        """What each of the versions is of: a batch comes before its labels."""
-        return [stage for stage in self.stages if stage in (*KINDS, "performance")]
+        """What each of the versions is of, if it landed: a batch comes before its labels."""
+        return [stage for stage in self.stages if stage in KINDS]
 
     @property
     def mark(self) -> str:

@@ -19,7 +19,7 @@ def test_each_thing_is_due_once_and_in_its_order(played: Played) -> None:
     assert asked(played) == []
     # when a batch lands, it is to be scored and judged; its labels too, when they land
     played.land(0)
-    scoring = ("batches", "features", "predictions", "drift_profile")
+    scoring = ("batches", "features", "predictions", "drift_profile", "performance")
     assert asked(played) == [(tiny.window(0), scoring)]
     played.land(0, "labels")
     assert asked(played) == [(tiny.window(0), (*scoring, "labels"))]

@@ -1,0 +1,93 @@
+"""Each scored window is estimated at once, measured later, and the estimate judged by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mlops_assets.learning.training import FittedModel
+from mlops_assets.profiles.estimation import Calibration
+from tests import tiny
+from tests.conftest import Played, open_project
+
+
+def rows(played: Played, kind: str, number: int) -> list[dict[str, Any]]:
+    return played.store.latest(kind, model=tiny.MODEL, window=tiny.window(number))
+
+
+def shown(played: Played, number: int) -> dict[str, Any]:
+    """Return what Dagster's UI shows of the newest performance of a window."""
+    wanted = dg.AssetRecordsFilter(
+        asset_key=dg.AssetKey([tiny.MODEL, "performance"]), asset_partitions=[tiny.window(number)]
+    )
+    (record,) = played.instance.fetch_materializations(wanted, limit=1).records
+    materialization = record.asset_materialization
+    assert materialization is not None
+    return {name: value.value for name, value in materialization.metadata.items()}
+
+
+def test_a_window_without_mature_labels_is_estimated(promoted: Played) -> None:
+    # given the newest window that the champion scored
+    (row,) = rows(promoted, "estimates", 8)
+    assert (row["champion"], row["method"], row["metric"]) == (1, "cbpe", "auc")
+    assert (row["measured"], row["error"]) == (None, None)
+    # then its estimate is of held-out rows, which the champion's challenger had not seen
+    champion = promoted.ledger.champion(tiny.MODEL)
+    assert champion is not None
+    assert row["made_of"] == [champion.training_windows[-1]]
+    assert Calibration.from_bytes(promoted.store.blob(row["estimator"])).rows == 300
+    # and it is shown, with when its labels can be trusted
+    assert f"auc is estimated at {row['value']:.4f} on 300 rows" in shown(promoted, 8)["summary"]
+    assert "its labels are trusted from 2024-03-11 00:00 on" in shown(promoted, 8)["summary"]
+    assert not rows(promoted, "performance", 8)
+
+
+def test_once_labels_are_mature_the_error_stands_beside_the_estimate(promoted: Played) -> None:
+    (row,) = rows(promoted, "estimates", 7)
+    (measured,) = rows(promoted, "performance", 7)
+    assert row["measured"] == measured["value"]
+    assert row["error"] == pytest.approx(row["value"] - measured["value"])
+    # an auc of 300 rows is itself off by .03; one that guesses would be off by .25
+    assert abs(row["error"]) < 0.12
+    assert shown(promoted, 7)["estimate_off_by"] == row["error"]
+
+
+def test_later_estimates_are_made_of_the_champions_own_matured_scores(promoted: Played) -> None:
+    promoted.turn(9, 10)
+    (row,) = rows(promoted, "estimates", 10)
+    assert row["champion"] == 1
+    # the labels of 9 mature as 10 ends: too late to be known before
+    assert row["made_of"] == [tiny.window(7), tiny.window(8)]
+    assert "the 2 estimates before were off by" in shown(promoted, 10)["summary"]
+    (before,) = rows(promoted, "estimates", 9)
+    assert before["error"] is not None
+
+
+def test_before_a_champion_there_is_nothing_to_estimate(promoted: Played) -> None:
+    assert not rows(promoted, "estimates", 3)
+    assert "no champion was in force" in shown(promoted, 3)["summary"]
+
+
+def test_a_number_is_estimated_by_the_losses_of_rows_alike(
+    tmp_path: Path, fresh_mlflow: Path, as_it_was: None
+) -> None:
+    # given a regression with a champion, and three windows that it scored
+    project = tiny.make_project(tmp_path / "project", regression=True, drift_at=14)
+    played = open_project(project, fresh_mlflow)
+    played.turn(*range(10))
+    found = [rows(played, "estimates", number)[0] for number in (7, 8, 9)]
+    # then the first is estimated by held-out rows, later ones by the champion's own
+    assert {(row["champion"], row["method"], row["metric"]) for row in found} == {
+        (1, "dle", "rmse")
+    }
+    assert found[0]["made_of"] == found[1]["made_of"] == [tiny.window(5)]
+    assert found[2]["made_of"] == [tiny.window(7)]
+    FittedModel.from_bytes(played.store.blob(found[2]["estimator"]))
+    # and what matured shows that they are near
+    for row in found[:2]:
+        assert row["error"] == pytest.approx(row["value"] - row["measured"])
+        assert row["value"] == pytest.approx(row["measured"], rel=0.2)
+    assert found[2]["measured"] is None
