@@ -52,7 +52,8 @@ class Gates:
         models, limits = self.models, self.models.declaration.gates
         learnt = models.history.rows(challenger.windows)[TARGET]
         rate = float(learnt.cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]  # Polars types a mean as anything
-        naive = {window: baseline(rate, models.rows(window).height) for window in holdout}
+        task = models.declaration.task
+        naive = {window: baseline(rate, models.rows(window).height, task) for window in holdout}
         opponents = {"baseline": (limits.min_gain_over_baseline, naive)}
         if champion is not None:
             theirs = {window: models.scores(champion, window) for window in holdout}
@@ -73,15 +74,16 @@ class Gates:
         return "; ".join(failed) or None
 
     def _agree(self, refit: Mark, seeds: Sequence[Mark], windows: Sequence[str]) -> str | None:
-        limits = self.models.declaration.gates
+        limits, task = self.models.declaration.gates, self.models.declaration.task
 
         def scored(mark: Mark) -> pl.Series:
             return pl.concat([self.models.scores(mark, window) for window in windows])
 
         challenger, *others = (scored(mark) for mark in seeds)
         scores = scored(refit)
+        by_score, by_rank = limits.score_agreement, limits.rank_agreement
         found = (
-            agreement(scores, challenger, others, by="score", tolerance=limits.score_agreement),
-            agreement(scores, challenger, others, by="rank", tolerance=limits.rank_agreement),
+            agreement(scores, challenger, others, by="score", tolerance=by_score, task=task),
+            agreement(scores, challenger, others, by="rank", tolerance=by_rank, task=task),
         )
         return "; ".join(one.sentence for one in found if not one.passed) or None

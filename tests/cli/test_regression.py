@@ -77,6 +77,20 @@ def test_its_twins_say_in_its_unit_what_a_retraining_would_have_earned(
     assert not last["due"]
 
 
+def test_its_policies_are_judged_by_the_decisions_that_it_took(
+    played: tuple[Path, dict[str, Any], dict[str, Any]],
+) -> None:
+    project, _, found = played
+    (project / "never.yaml").write_text("retraining: {triggers: []}\n")
+    told = tiny.mlops(project, "replay", tiny.MODEL, "--policy", "never.yaml", "--json").stdout
+    declared, never = json.loads(told)["policies"]
+    assert [(one["window"], one["trigger"], one["promoted"]) for one in declared["attempts"]] == [
+        (one["window"], one["trigger"], one["event"] == "promoted") for one in found["log"]
+    ]
+    # an error that became smaller is a gain, in the target's unit times months
+    assert (declared["gain"] > 100, never["gain"]) == (True, 0.0)
+
+
 def test_it_is_explained_in_words_with_its_own_metric(
     played: tuple[Path, dict[str, Any], dict[str, Any]],
 ) -> None:
