@@ -22,11 +22,12 @@ from mlops_assets.assets.model import (
     train_once,
 )
 from mlops_assets.assets.request import Request
+from mlops_assets.assets.training_set import TARGET
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import RefExistsError
 from mlops_assets.features.expressions import code_version
-from mlops_assets.learning.comparison import agreement
+from mlops_assets.learning.comparison import agreement, lesson_of
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger, pinned_branch
 from mlops_assets.resources import (
@@ -130,7 +131,8 @@ class Promotion:
     ) -> list[Gate]:
         """Check the refit, which no gate saw, against the challenger that they did.
 
-        On the newest window that landed, from which neither learnt.
+        On the newest window that landed, from which neither learnt. Where it strays, what the
+        windows held out taught it has to account for that.
         """
         tracking = self.registry.tracking(self.declaration.name)
         rows = self.newest_rows(pinned)
@@ -148,8 +150,11 @@ class Promotion:
             ).model.predict(rows)
             for number in (1, 2)
         ]
-        scores = refit.model.predict(rows)
-        challenger = load_model(tracking, evaluated["challenger_run_id"]).predict(rows)
+        gated = load_model(tracking, evaluated["challenger_run_id"])
+        scores, challenger = refit.model.predict(rows), gated.predict(rows)
+        held_out = rows_of(self.repository, self.declaration, pinned, pinned.holdout)
+        known = refit.model.predict(held_out), gated.predict(held_out)
+        lesson = lesson_of(held_out[TARGET], *known, self.declaration.task)
         limits = self.declaration.gates
         kinds: list[tuple[Literal["score", "rank"], float]] = [
             ("score", limits.score_agreement),
@@ -164,6 +169,7 @@ class Promotion:
                 by=by,
                 tolerance=tolerance,
                 task=self.declaration.task,
+                lesson=lesson,
             )
             gates.append(
                 Gate(

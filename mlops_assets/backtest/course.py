@@ -175,7 +175,7 @@ class Course:
             used += [refit, *others]
             fresh = [window for window in landed.batches if window not in refit.windows]
             refusal = self.gates.disagreement(
-                refit, (challenger, *others), fresh[-1:] or frame.holdout
+                refit, (challenger, *others), fresh[-1:] or frame.holdout, frame.holdout
             )
         minutes = sum(self.models.seconds[mark] for mark in used) / 60
         window = str(landed.newest)

@@ -9,7 +9,7 @@ import polars as pl
 
 from mlops_assets.assets.training_set import TARGET
 from mlops_assets.backtest.models import Mark, Models
-from mlops_assets.learning.comparison import agreement, baseline, compare
+from mlops_assets.learning.comparison import agreement, baseline, compare, lesson_of
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Gates:
         return self._refusals[challenger, champion]
 
     def disagreement(
-        self, refit: Mark, seeds: Sequence[Mark], windows: Sequence[str]
+        self, refit: Mark, seeds: Sequence[Mark], windows: Sequence[str], holdout: Sequence[str]
     ) -> str | None:
         """Say how a refit strays from the challenger that the gates saw, if it does.
 
@@ -39,11 +39,12 @@ class Gates:
             refit: on everything mature.
             seeds: the challenger, then the same with other seeds.
             windows: whose scores are compared.
+            holdout: the windows that the refit learnt and the challenger did not.
 
         """
         key = (refit, tuple(windows))
         if key not in self._strayed:
-            self._strayed[key] = self._agree(refit, seeds, windows)
+            self._strayed[key] = self._agree(refit, seeds, windows, holdout)
         return self._strayed[key]
 
     def _compare(
@@ -73,17 +74,29 @@ class Gates:
                 failed.append(compared.sentence)
         return "; ".join(failed) or None
 
-    def _agree(self, refit: Mark, seeds: Sequence[Mark], windows: Sequence[str]) -> str | None:
+    def _agree(
+        self, refit: Mark, seeds: Sequence[Mark], windows: Sequence[str], holdout: Sequence[str]
+    ) -> str | None:
         limits, task = self.models.declaration.gates, self.models.declaration.task
 
-        def scored(mark: Mark) -> pl.Series:
+        def scored(mark: Mark, windows: Sequence[str] = windows) -> pl.Series:
             return pl.concat([self.models.scores(mark, window) for window in windows])
 
         challenger, *others = (scored(mark) for mark in seeds)
         scores = scored(refit)
+        lesson = lesson_of(
+            pl.concat([self.models.rows(window)[TARGET] for window in holdout]),
+            scored(refit, holdout),
+            scored(seeds[0], holdout),
+            task,
+        )
         by_score, by_rank = limits.score_agreement, limits.rank_agreement
         found = (
-            agreement(scores, challenger, others, by="score", tolerance=by_score, task=task),
-            agreement(scores, challenger, others, by="rank", tolerance=by_rank, task=task),
+            agreement(
+                scores, challenger, others, by="score", tolerance=by_score, task=task, lesson=lesson
+            ),
+            agreement(
+                scores, challenger, others, by="rank", tolerance=by_rank, task=task, lesson=lesson
+            ),
         )
         return "; ".join(one.sentence for one in found if not one.passed) or None

@@ -15,6 +15,8 @@ from mlops_assets.declaration import Task
 from mlops_assets.errors import TrainingError
 from mlops_assets.learning.metrics import Metric, metric_named
 
+_LEAST_PROBABILITY = 1e-6  # one sure row may not outweigh all others
+
 
 @dataclass(frozen=True, slots=True)
 class WindowFigures:
@@ -53,6 +55,14 @@ class Agreement:
     between_seeds: float  # mean of the same between seeds of the challenger
     limit: float  # tolerance x between_seeds, or x a floor where seeds hardly differ
     passed: bool
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What the windows held out taught the refit, and whether that accounts for its straying."""
+
+    accounts_for_it: bool
     sentence: str
 
 
@@ -123,6 +133,7 @@ def agreement(
     by: Literal["score", "rank"],
     tolerance: float,
     task: Task = "binary",
+    lesson: Lesson | None = None,
 ) -> Agreement:
     """Judge whether the refit is still the model that passed the gates.
 
@@ -131,6 +142,8 @@ def agreement(
     By score, the distance is the mean absolute difference (in probability, or in the target's
     unit): a wrong level shows.
     By rank, it is one minus Spearman's correlation: a wrong order shows.
+    Where the world has changed an honest refit goes further, for the windows held out taught it
+    so; then it has to explain them better than the challenger, which never saw them.
 
     Args:
         refit: scores of the model trained on everything known.
@@ -141,6 +154,7 @@ def agreement(
             further away than another seed is; docs/decisions/ says how far it was seen to be.
         task: what scores are. Where seeds hardly differ the refit is left some room: .01 of
             probability; for numbers 5% of the sd of the challenger's scores; .005 of correlation.
+        lesson: what the windows held out taught the refit (see `lesson_of`).
 
     Raises:
         TrainingError: no other seeds, no rows, lengths differ, or a score is missing.
@@ -156,19 +170,70 @@ def agreement(
     # a model without bagging or feature sampling is the same under every seed
     scale = max(between, floor)
     limit = tolerance * scale
-    passed = difference <= limit
+    agrees = difference <= limit
     what = "scores differ" if by == "score" else "ranks differ"
+    sentence = (
+        f"The refit's {what} from the gated challenger's by {difference:,.4f},"
+        f" {'within' if agrees else 'beyond'} the limit of {limit:,.4f}"
+        f" ({tolerance:g} x the {scale:,.4f} {'between two seeds' if between >= floor else 'allowed at least'})"
+    )
+    if not agrees and lesson is not None:
+        sentence += f"; {lesson.sentence}"
     return Agreement(
         difference=difference,
         between_seeds=between,
         limit=limit,
-        passed=passed,
+        passed=agrees or (lesson is not None and lesson.accounts_for_it),
+        sentence=f"{sentence}.",
+    )
+
+
+def lesson_of(
+    truth: pl.Series, refit: pl.Series, challenger: pl.Series, task: Task = "binary"
+) -> Lesson:
+    """Compare what refit and challenger make of the windows held out: the refit learnt them.
+
+    By log loss, or by squared error for a number: both see a wrong level and a wrong order. A
+    refit that went wrong explains what it learnt worse than a challenger that never saw it, or
+    than their mean does: in a changed world the challenger alone would be easy to beat.
+
+    Args:
+        truth: the target of the windows held out; null where a label is missing.
+        refit: scores of the model trained on everything known.
+        challenger: scores of the model that passed the gates.
+        task: what scores are.
+
+    Raises:
+        TrainingError: lengths differ, or a score is missing.
+    """
+    _distance(refit, challenger)
+    if truth.len() != refit.len() or truth.null_count() == truth.len():
+        raise TrainingError("no labelled rows that were held out, so nothing accounts for a refit")
+    mean = fmean(truth.cast(pl.Float64).drop_nulls())
+    ours, theirs, naive = (
+        _loss(truth, scores, task)
+        for scores in (refit, challenger, baseline(mean, truth.len(), task))
+    )
+    name = "log loss" if task == "binary" else "mean squared error"
+    accounts = ours < min(theirs, naive)
+    return Lesson(
+        accounts_for_it=accounts,
         sentence=(
-            f"The refit's {what} from the gated challenger's by {difference:,.4f},"
-            f" {'within' if passed else 'beyond'} the limit of {limit:,.4f}"
-            f" ({tolerance:g} x the {scale:,.4f} {'between two seeds' if between >= floor else 'allowed at least'})."
+            f"the windows held out, which it learnt, {'account' if accounts else 'do not account'}"
+            f" for it: its {name} there is {ours:,.4f}, the challenger's {theirs:,.4f},"
+            f" their mean's {naive:,.4f}"
         ),
     )
+
+
+def _loss(truth: pl.Series, scores: pl.Series, task: Task) -> float:
+    said = scores.cast(pl.Float64)
+    loss = (said - truth.cast(pl.Float64)) ** 2
+    if task == "binary":
+        likely = said.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+        given = pl.when(truth.cast(pl.Boolean)).then(likely).otherwise(1 - likely)
+        loss = -pl.select(pl.when(truth.is_not_null()).then(given.log())).to_series()
+    return fmean(loss.drop_nulls())
 
 
 def _floor(by: Literal["score", "rank"], task: Task, challenger: pl.Series) -> float:

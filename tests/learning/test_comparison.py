@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import polars as pl
 import pytest
 
 from mlops_assets.errors import TrainingError
-from mlops_assets.learning.comparison import agreement, baseline, compare
+from mlops_assets.learning.comparison import Agreement, agreement, baseline, compare, lesson_of
+from mlops_assets.learning.training import FittedModel, train
 
 TRUTH = pl.Series([True, False, True, False])
 PERFECT = pl.Series([0.9, 0.1, 0.8, 0.2])
@@ -120,6 +122,97 @@ def test_a_model_that_no_seed_changes_leaves_a_refit_some_room() -> None:
     scores = pl.Series([0.25, 0.5])
     assert agreement(scores + 0.04, scores, [scores], by="score", tolerance=5.0).passed
     assert not agreement(scores + 0.06, scores, [scores], by="score", tolerance=5.0).passed
+
+
+def rows(turned: bool, seed: int, count: int = 1500) -> pl.DataFrame:
+    """Rows of a world in which `a` decides, one way or the other."""
+    random = np.random.default_rng(seed)
+    a, b = random.normal(size=count), random.normal(size=count)
+    target = random.random(count) < 1 / (1 + np.exp(2 * a * (-1 if turned else 1)))
+    return pl.DataFrame({"a": a, "b": b, "target": target})
+
+
+def fitted(frame: pl.DataFrame, seed: int = 1) -> FittedModel:
+    return train(
+        frame,
+        features=["a", "b"],
+        target="target",
+        parameters={"num_leaves": 7, "min_data_in_leaf": 20, "bagging_fraction": 0.7},
+        rounds=40,
+        seed=seed,
+        task="binary",
+    )
+
+
+def judged(refit: FittedModel, before: pl.DataFrame, held_out: pl.DataFrame) -> list[Agreement]:
+    """Judge a refit as a promotion does, with and without what the windows held out taught it."""
+    challenger, *others = (fitted(before, seed) for seed in (1, 2, 3))
+    newest = rows(turned=True, seed=99)
+    lesson = lesson_of(
+        held_out["target"], refit.predict(held_out), challenger.predict(held_out), "binary"
+    )
+    return [
+        agreement(
+            refit.predict(newest),
+            challenger.predict(newest),
+            [other.predict(newest) for other in others],
+            by="rank",
+            tolerance=6.0,
+            lesson=known,
+        )
+        for known in (None, lesson)
+    ]
+
+
+def test_a_refit_may_stray_where_the_windows_held_out_taught_it_to() -> None:
+    # given a world that turned round in the windows held out
+    before, held_out = rows(turned=False, seed=1), rows(turned=True, seed=2)
+
+    # when the refit has learnt them
+    alone, taught = judged(fitted(pl.concat([before, held_out, held_out])), before, held_out)
+
+    # then it is far from the challenger, and they account for it
+    assert (alone.passed, taught.passed) == (False, True)
+    assert "account for it: its log loss there is 0." in taught.sentence
+
+
+@pytest.mark.parametrize("spoilt", ["shuffled labels", "turned features", "another level"])
+def test_a_spoilt_refit_is_refused_in_a_changed_world_too(spoilt: str) -> None:
+    before, held_out = rows(turned=False, seed=1), rows(turned=True, seed=2)
+    learnt = pl.concat([before, held_out, held_out])
+    if spoilt == "shuffled labels":
+        learnt = learnt.with_columns(pl.col("target").shuffle(seed=1))
+    elif spoilt == "turned features":
+        learnt = learnt.with_columns(a=pl.col("b"), b=pl.col("a"))
+    else:
+        learnt = learnt.filter(pl.col("target") | (pl.int_range(pl.len()) % 20 == 0))
+
+    _, taught = judged(fitted(learnt), before, held_out)
+
+    assert not taught.passed
+    assert "do not account for it" in taught.sentence
+
+
+def test_a_lesson_of_numbers_is_told_by_squared_errors() -> None:
+    truth = pl.Series([1.0, None, 4.0])
+    near, far = pl.Series([1.0, 9.0, 3.0]), pl.Series([3.0, 9.0, 4.0])
+    lesson = lesson_of(truth, near, far, "regression")
+    assert lesson.accounts_for_it
+    assert (
+        "its mean squared error there is 0.5000, the challenger's 2.0000, their mean's 2.2500"
+        in lesson.sentence
+    )
+    assert not lesson_of(truth, far, near, "regression").accounts_for_it
+    assert not lesson_of(truth, near, near, "regression").accounts_for_it
+    # and the mean alone would have explained them better than this one
+    farthest = pl.Series([9.0, 9.0, 9.0])
+    assert not lesson_of(truth, far + 0.5, farthest, "regression").accounts_for_it
+
+
+def test_without_a_label_that_was_held_out_nothing_accounts_for_a_refit() -> None:
+    scores = pl.Series([0.5, 0.5])
+    with pytest.raises(TrainingError, match="no labelled rows that were held out"):
+        lesson_of(pl.Series([None, None], dtype=pl.Boolean), scores, scores)
 
 
 @pytest.mark.parametrize(
