@@ -13,12 +13,16 @@ from mlops_assets.assets.judging import Bench, Judged
 from mlops_assets.assets.predictions import SCORE
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import DeclarationError, did_you_mean
-from mlops_assets.profiles.profile import profile, profile_segments
+from mlops_assets.profiles.drift import Verdict
+from mlops_assets.profiles.profile import Profile, profile, profile_segments
 from mlops_assets.profiles.segments import Segments, largest, pooled
+from mlops_assets.profiles.shapes import Shape, shape
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
+
+MOST_SHOWN, MOST_FEATURES, MOST_SHAPES = 52, 20, 3  # windows and features in a picture
 
 
 def build(declaration: Declaration) -> dg.AssetsDefinition:
@@ -59,7 +63,8 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         by = declaration.drift.segments
         taken, parts = profile(rows), profile_segments(rows, by) if by else {}
         judged = bench.judge(window, taken, parts, entry)
-        kept = {*judged.segments, *largest({window: parts}, declaration.drift.most_segments)}
+        own = judged.compared.segments if judged.compared else {}
+        kept = {*own, *largest({window: parts}, declaration.drift.most_segments)}
         batch = versions.stat(commit, declaration.path("batches", window)).checksum
         blob = bench.store.add_blob(taken.to_bytes())
         common = {
@@ -73,7 +78,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         record_parts(bench.store, common, judged, pooled(parts, kept))
         record(bench.store, common, judged, batch, blob)
         return dg.MaterializeResult(
-            metadata=shown(bench.store, declaration, judged, entry),
+            metadata=shown(bench.store, declaration, judged, taken, entry),
             data_version=dg.DataVersion(f"{blob[:32]}-{judged.verdict.verdict}"),
         )
 
@@ -169,7 +174,7 @@ def record(
 
 
 def shown(
-    store: Store, declaration: Declaration, judged: Judged, entry: Entry | None
+    store: Store, declaration: Declaration, judged: Judged, taken: Profile, entry: Entry | None
 ) -> dict[str, Any]:
     """Return the metadata: the verdict in a sentence, and its pictures."""
     verdict = judged.verdict
@@ -183,18 +188,10 @@ def shown(
     if verdict.score is None or verdict.limit is None:
         return metadata
     worst = verdict.features[:15]
-    past = [
-        row
-        for row in store.latest("verdicts", model=declaration.name)
-        if row["window"] <= verdict.window and row["score"] is not None
-    ]
-    changes = [
-        after["window"]
-        for before, after in pairwise(past)
-        if before["champion"] != after["champion"]
-    ]
+    said = {name: part.sentence for name, part in verdict.segments.items()}
     return {
         **metadata,
+        "history": history(store, declaration, verdict),
         "distances": plots.ranges(
             [f"{line.feature} ({line.share:.0%})" for line in worst],
             [line.distance for line in worst],
@@ -202,14 +199,7 @@ def shown(
             [line.own_high for line in worst],
             f"{verdict.window}: distance to the reference (share of the score)",
         ),
-        "history": plots.history(
-            [row["window"] for row in past],
-            [row["score"] for row in past],
-            "drift score of each window against its champion's reference",
-            limits=[row["score_limit"] for row in past],
-            marked=changes,
-            mark="another version serves",
-        ),
+        **worst_shapes(judged, taken),
         "drift_score": verdict.score,
         "limit": verdict.limit,
         "rank_p_value": verdict.p_value if verdict.p_value is not None else "none",
@@ -217,4 +207,64 @@ def shown(
         if verdict.alarms_per_year is not None
         else "none",
         "warnings": list(verdict.warnings),
+        **({"segments": said} if said else {}),
     }
+
+
+def history(store: Store, declaration: Declaration, verdict: Verdict) -> dg.MarkdownMetadataValue:
+    """Draw the newest windows: their scores, and below how far each feature was from usual."""
+    past = [
+        row
+        for row in store.latest("verdicts", model=declaration.name)
+        if row["window"] <= verdict.window and row["champion"] is not None
+    ][-MOST_SHOWN:]
+    windows = [row["window"] for row in past]
+    changes = [b["window"] for a, b in pairwise(past) if a["champion"] != b["champion"]]
+    names = [line.feature for line in verdict.features[:MOST_FEATURES]]
+    cells: dict[tuple[str, str], float] = {}
+    for window, feature, distance, own_high in store.query(
+        """
+        SELECT
+            "window",
+            feature,
+            arg_max(distance, (recorded_at, record_id)),
+            arg_max(own_high, (recorded_at, record_id))
+        FROM distances WHERE model = ? AND "window" BETWEEN ? AND ? GROUP BY ALL
+        """,
+        [declaration.name, windows[0], verdict.window],
+    ).iter_rows():
+        # a column that never differed in its own windows is as far as can be once it does
+        cells[window, feature] = distance / own_high if own_high else 3.0 * (distance > 0)
+    panel = plots.Panel(
+        "drift score of each window against its reference",
+        {"score": [row["score"] for row in past]},
+        [row["score_limit"] for row in past],
+    )
+    return plots.heat_map(
+        windows,
+        panel,
+        names,
+        [[cells.get((window, name)) for window in windows] for name in names],
+        "distance of each feature (orange: beyond all windows of the reference)",
+        marked=changes,
+        mark="another version serves",
+    )
+
+
+def worst_shapes(judged: Judged, taken: Profile) -> dict[str, dg.MarkdownMetadataValue]:
+    """Draw the reference against the window, for the features that make up most of the score."""
+    if judged.compared is None:
+        return {}
+    found: dict[str, Shape] = {}
+    for line in judged.verdict.features:
+        column = taken.columns.get(line.feature)
+        reference = judged.compared.profile.columns[line.feature]
+        kind = judged.compared.features[line.feature].kind
+        drawn = shape(reference, column, kind) if column else None
+        if drawn is not None and len(found) < MOST_SHAPES:
+            found[f"{line.feature} ({line.share:.0%})"] = drawn
+    if not found:
+        return {}
+    title = f"{judged.verdict.window} against its reference (share of the score)"
+    labels = ("reference", "this window")
+    return {"worst": plots.shapes(list(found), list(found.values()), labels, title)}

@@ -40,7 +40,7 @@ class Judged:
     verdict: Verdict
     reference: str | None = None
     windows: Mapping[str, str] = field(default_factory=dict)
-    segments: tuple[str, ...] = ()  # those that have a reference of their own
+    compared: Reference | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Bench:
             earlier_of={name: earlier_of(name, before) for name in reference.segments},
         )
         blob = None if made_of else entry.reference
-        return Judged(verdict, blob, made_of, tuple(reference.segments))
+        return Judged(verdict, blob, made_of, reference)
 
     def reference(
         self, policy: DriftPolicy, window: str, entry: Entry, rows: Mapping[str, Row]

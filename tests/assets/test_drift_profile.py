@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from mlops_assets.assets.drift_profile import build
@@ -52,6 +54,23 @@ def test_one_thing_after_another(segmented: Played) -> None:
     a_fixed_reference_is_the_declared_range(played)
 
 
+def pictures(played: Played, number: int) -> dict[str, bytes]:
+    """Return the pictures that Dagster's UI shows of a window, as PNG."""
+    wanted = dg.AssetRecordsFilter(
+        asset_key=dg.AssetKey([tiny.MODEL, "drift_profile"]),
+        asset_partitions=[tiny.window(number)],
+    )
+    (record,) = played.instance.fetch_materializations(wanted, limit=1).records
+    materialization = record.asset_materialization
+    assert materialization is not None
+    texts = {name: str(value.value) for name, value in materialization.metadata.items()}
+    return {
+        name: base64.b64decode(text.split("base64,")[1].rstrip(")"))
+        for name, text in texts.items()
+        if "data:image/png;base64," in text
+    }
+
+
 def segments_are_profiled_and_judged(played: Played) -> None:
     # given windows before the first champion, and the first that it scored
     first, row = verdict(played, 0), verdict(played, 8)
@@ -71,6 +90,11 @@ def segments_are_profiled_and_judged(played: Played) -> None:
     kept = {part["segment"]: part for part in parts if part["segment"] in judged_parts}
     assert len(kept) >= 2
     assert all(part["score"] is not None for part in kept.values())
+    # and it is drawn: scores over features by window, distances, and the worst of them in full
+    assert not pictures(played, 0)
+    drawn = pictures(played, 8)
+    assert set(drawn) == {"history", "distances", "worst"}
+    assert all(picture.startswith(b"\x89PNG") for picture in drawn.values())
 
 
 def a_window_that_never_landed_is_named(played: Played) -> Played:
@@ -78,6 +102,7 @@ def a_window_that_never_landed_is_named(played: Played) -> Played:
     row = verdict(played, 10)
     assert f"1 before it doesn't count: {tiny.window(9)} never landed" in row["sentence"]
     assert row["detail"]["unjudged"] == {tiny.window(9): "never landed"}
+    assert "history" in pictures(played, 10)
     return played
 
 
