@@ -21,7 +21,7 @@ from mlops_assets.errors import FeatureError, ObjectNotFoundError, ProfileError,
 from mlops_assets.learning.loss_estimation import estimated_loss, fit_losses
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import WINDOW
-from mlops_assets.learning.twins import sampled
+from mlops_assets.learning.twins import LEAST_OF_A_CLASS, LEAST_ROWS, sampled
 from mlops_assets.profiles.estimation import Calibration, estimated
 from mlops_assets.profiles.profile import profile
 from mlops_assets.profiles.store import Store
@@ -69,9 +69,11 @@ class Estimates:
         Where nothing can be told from them, that is kept too, with the reason.
         """
         found: Calibration | FittedModel | None = None
-        reason = ""
+        reason = self._too_few(rows[TARGET])
         try:
-            if self.declaration.task == "binary":
+            if reason:
+                pass
+            elif self.declaration.task == "binary":
                 found = Calibration.fit(rows[SCORE], rows[TARGET])
             else:
                 found = fit_losses(
@@ -141,7 +143,8 @@ class Estimates:
         if not known:
             reason = f"nothing is known of version {version} on rows that it did not learn from"
             return Estimate(None, reason, rows)
-        newest = known[-1]
+        # one that could not be made of the newest windows leaves the one before
+        newest = next((row for row in reversed(known) if row["estimator"]), known[-1])
         if newest["estimator"] is None:
             return Estimate(None, newest["reason"], rows, made_of=tuple(newest["made_of"]))
         estimator, reason = self.store.blob(newest["estimator"]), ""
@@ -152,6 +155,19 @@ class Estimates:
         if value is None and not reason:
             reason = f"{self.declaration.metric} is undefined on its scores"
         return Estimate(value, reason, rows, newest["estimator"], tuple(newest["made_of"]))
+
+    def _too_few(self, truths: pl.Series) -> str:
+        """Say why nothing can be told from rows with these truths; empty where it can."""
+        there = truths.drop_nulls().cast(pl.Float64)
+        if len(there) < LEAST_ROWS:
+            return f"{len(there):,} rows that it did not learn from have a label, {LEAST_ROWS} are needed"
+        rarest = min((there == outcome).sum() for outcome in (0, 1))
+        if self.declaration.task == "binary" and rarest < LEAST_OF_A_CLASS:
+            return (
+                f"of the {len(there):,} rows that it did not learn from {rarest} are of the rarer "
+                f"class, {LEAST_OF_A_CLASS} are needed"
+            )
+        return ""
 
     def _applied(
         self, estimator: bytes, scored: pl.LazyFrame, window: str, commit: str

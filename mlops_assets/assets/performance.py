@@ -145,10 +145,19 @@ def measure(
     )
     estimates.learn_from_matured(version, window)
     undefined = f"undefined on {known.height:,} labelled rows: none, or of one class only"
+    said = f"{metric.name} is {undefined}"
+    if value is not None:
+        said = f"{metric.name} is {value:.4f} on {known.height:,} labelled rows"
+        if error is not None:
+            said += f"; it had been estimated at {value + error:.4f}, off by {error:+.4f}"
     return dg.MaterializeResult(
         metadata={
+            "summary": said,
             **history(store, declaration, window),
             metric.name: value if value is not None else undefined,
+            f"estimated_{metric.name}": value + error
+            if value is not None and error is not None
+            else "none",
             "estimate_off_by": error if error is not None else "none",
             "labelled_rows": known.height,
             "unlabelled_rows": rows.height - known.height,

@@ -75,6 +75,7 @@ def of_model(
     decided = [entry for entry in entries if entry.event in ("promoted", "refused")]
     first = next((entry for entry in decided if entry.event == "promoted"), None)
     measured = {row["window"]: row for row in store.latest("performance", model=model)}
+    estimated = {row["window"]: row["value"] for row in store.latest("estimates", model=model)}
     rows = {row["window"]: row["rows"] for row in store.latest("batches", model=model)}
     controls = [
         row for row in store.rows("controls", model=model) if row["action"] in ("pause", "resume")
@@ -103,6 +104,7 @@ def of_model(
                 "rows": rows.get(row["window"], row["rows"]),
                 "verdict": row["verdict"],
                 "metric": measured[row["window"]]["value"] if row["window"] in measured else None,
+                "estimate": estimated.get(row["window"]),
                 "version": row["champion"],
                 "score": row["score"],
                 "limit": row["score_limit"],
@@ -224,8 +226,9 @@ def show_windows(windows: list[dict[str, Any]]) -> None:
     if not windows:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2))
-    for column in ("window", "rows", "version", "verdict", "score", "limit", "metric"):
-        right = column in ("rows", "score", "limit", "metric")
+    figures = ("score", "limit", "estimate", "metric")
+    for column in ("window", "rows", "version", "verdict", *figures):
+        right = column in ("rows", *figures)
         table.add_column(column, justify="right" if right else "left")
     for one in windows[-SHOWN:]:
         style = STYLES.get(one["verdict"], "")
@@ -234,10 +237,7 @@ def show_windows(windows: list[dict[str, Any]]) -> None:
             f"{one['rows']:,}",
             f"v{one['version']}" if one["version"] is not None else "",
             f"[{style}]{one['verdict']}[/{style}]",
-            *(
-                "" if one[key] is None else f"{one[key]:.4f}"
-                for key in ("score", "limit", "metric")
-            ),
+            *("" if one[key] is None else f"{one[key]:.4f}" for key in figures),
         )
     stdout.print(table)
     if len(windows) > SHOWN:

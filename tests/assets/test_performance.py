@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 
+from mlops_assets.assets.estimates import Estimates
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.profiles.estimation import Calibration
 from tests import tiny
@@ -53,6 +55,15 @@ def test_once_labels_are_mature_the_error_stands_beside_the_estimate(promoted: P
     # an auc of 300 rows is itself off by .03; one that guesses would be off by .25
     assert abs(row["error"]) < 0.12
     assert shown(promoted, 7)["estimate_off_by"] == row["error"]
+    # and a person reads all three at once
+    said = shown(promoted, 7)["summary"]
+    assert f"auc is {row['measured']:.4f} on 300 labelled rows; it had been estimated" in said
+    assert f"at {row['value']:.4f}, off by {row['error']:+.4f}" in said
+    listed = {one["window"]: one for one in promoted.status["windows"]}
+    assert listed[tiny.window(7)]["estimate"] == row["value"]
+    assert listed[tiny.window(8)]["metric"] is None
+    assert listed[tiny.window(8)]["estimate"] == rows(promoted, "estimates", 8)[0]["value"]
+    assert listed[tiny.window(3)]["estimate"] is None
 
 
 def test_later_estimates_are_made_of_the_champions_own_matured_scores(promoted: Played) -> None:
@@ -69,6 +80,54 @@ def test_later_estimates_are_made_of_the_champions_own_matured_scores(promoted: 
 def test_before_a_champion_there_is_nothing_to_estimate(promoted: Played) -> None:
     assert not rows(promoted, "estimates", 3)
     assert "no champion was in force" in shown(promoted, 3)["summary"]
+
+
+@pytest.mark.parametrize(
+    ("truths", "reason"),
+    [
+        ([], "0 rows that it did not learn from have a label, 30 are needed"),
+        ([0, 1] * 10 + [None] * 50, "20 rows that it did not learn from have a label, 30 are"),
+        (
+            [0] * 291 + [1] * 9,
+            "of the 300 rows that it did not learn from 9 are of the rarer class",
+        ),
+    ],
+)
+def test_too_few_rows_are_named_and_leave_the_estimator_before(
+    promoted: Played, truths: list[int | None], reason: str
+) -> None:
+    # given a version of which nothing else is known
+    estimates = Estimates(promoted.player.declaration, promoted.repository, promoted.store)
+    version = 100 + len(truths)
+    few = frame(truths)
+    estimates.learn(version, few, [tiny.window(5)])
+    # then no estimate is made of a window that it scored, and why is said
+    commit = promoted.repository.resolve("main")
+    found = estimates.of(tiny.window(8), version, commit)
+    assert found.value is None
+    assert reason in found.reason
+    # and once there was an estimator, too few rows in newer windows don't take it away
+    estimates.learn(version, frame([0, 0, 1] * 100), [tiny.window(4)])
+    found = estimates.of(tiny.window(8), version, commit)
+    assert found.value is not None
+    assert found.made_of == (tiny.window(4),)
+
+
+def test_scores_that_are_all_the_same_are_worth_what_they_are(promoted: Played) -> None:
+    # given an estimator of rows that were all scored alike: by them nothing is told apart
+    estimates = Estimates(promoted.player.declaration, promoted.repository, promoted.store)
+    rows = frame([0, 1] * 50).with_columns(score=pl.lit(0.3))
+    estimates.learn(98, rows, [tiny.window(5)])
+    found = estimates.of(tiny.window(8), 98, promoted.repository.resolve("main"))
+    assert found.value == pytest.approx(0.5)
+
+
+def frame(truths: list[int | None]) -> pl.DataFrame:
+    scores = [n / max(1, len(truths)) for n in range(len(truths))]
+    rows = {"score": scores, "target": truths}
+    return pl.DataFrame(rows, schema={"score": pl.Float64, "target": pl.Int64}).cast(
+        {"target": pl.Boolean}
+    )
 
 
 def test_a_number_is_estimated_by_the_losses_of_rows_alike(
