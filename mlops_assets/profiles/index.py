@@ -11,7 +11,9 @@ import hashlib
 import json
 import os
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +41,24 @@ def _columns(kind: str) -> dict[str, str]:
 def _schema() -> str:
     """Return the statements that make every table, and mark them with their own hash."""
     tables = [
-        f'CREATE TABLE "{kind}" ('
+        f'CREATE TABLE store."{kind}" ('
         + ", ".join(f'"{name}" {kind_of}' for name, kind_of in _columns(kind).items())
-        + ', PRIMARY KEY ("record_id"));'
+        + ");"
         for kind in KINDS
     ]
+    # what was inserted last may not have been moved out of incoming, if its process was killed
+    tables.append("CREATE TABLE store.last_inserted (id VARCHAR);")
     script = "\n".join(tables)
     mark = hashlib.sha256(script.encode()).hexdigest()[:16]
-    return f'{script}\nCREATE TABLE "schema_{mark}" (event_id BIGINT);'
+    return f'{script}\nCREATE TABLE store."state_{mark}" (making VARCHAR, last_event BIGINT);'
+
+
+@dataclass(frozen=True)
+class State:
+    """Which making of the index it is, as each numbers its events anew, and its last event."""
+
+    making: str
+    last_event: int
 
 
 class Index:
@@ -61,97 +73,104 @@ class Index:
     def usable(self) -> bool:
         """Whether the file is there, opens, and has the tables of this version."""
         try:
-            stamp = self._stamp()
+            stamp = self.stamp()
             if stamp == self._verified:  # 7 ms saved on every read that has nothing new
                 return True
             with self._attached(read_only=True) as engine:
                 found = engine.execute(
                     "SELECT 1 FROM duckdb_tables() WHERE database_name = 'store' AND table_name = ?",
-                    [_schema().rsplit('"', 2)[1]],
+                    [_state_table()],
                 ).fetchone()
         except (duckdb.Error, OSError):
             return False
         self._verified = stamp if found else None
         return found is not None
 
+    def stamp(self) -> tuple[int, int, int]:
+        """Return what changes when the file does; raises FileNotFoundError where there is none."""
+        state = self.path.stat()
+        return state.st_ino, state.st_mtime_ns, state.st_size
+
     def discard(self) -> None:
         """Delete the file, and with it what a killed writer left beside it."""
         for leftover in (self.path, self.path.with_name(self.path.name + ".wal")):
             leftover.unlink(missing_ok=True)
 
-    def create(self, records: Sequence[Opened]) -> None:
-        """Make the index from these records alone; killed at any point, there is no index."""
+    def create(self) -> None:
+        """Make an index without records in place of what is there."""
         self.discard()
-        draft = Index(self.path.with_name("index.draft.duckdb"))
-        draft.discard()
-        with draft._attached(read_only=False) as engine:
-            engine.execute("USE store")
+        with self._attached(read_only=False) as engine:
             engine.execute(_schema())
-        draft.insert(records)
-        draft.path.replace(self.path)
+            engine.execute(
+                f"INSERT INTO store.{_state_table()} VALUES (?, 0)",  # noqa: S608 - a hash
+                [uuid.uuid4().hex],
+            )
+
+    def replace(self, path: Path) -> None:
+        """Take the place of another index; killed at any point, there is the one or the other."""
+        path.with_name(path.name + ".wal").unlink(missing_ok=True)
+        self.path.replace(path)
+        self.path = path
+
+    def state(self) -> State:
+        """Return its state."""
+        with self._attached(read_only=True) as engine:
+            return self._state(engine)
 
     def insert(self, records: Sequence[Opened]) -> int:
-        """Add records in the order given, skipping those already in; return how many were new."""
-        added = 0
+        """Add records in the order given, but what the last insert brought; count the new rows."""
         with self._attached(read_only=False) as engine:
             engine.execute("BEGIN")
-            last = max(self._last_event(engine, kind) for kind in KINDS)
+            known = {str(row[0]) for row in engine.execute("FROM store.last_inserted").fetchall()}
+            new = [one for one in records if one.id not in known]
+            last = self._state(engine).last_event
             rows: dict[str, list[dict[str, Any]]] = {}
-            known = {kind: self._known(engine, kind, records) for kind in KINDS}
-            for record in records:
-                if record.row is None or record.id in known[record.kind]:
-                    continue
-                known[record.kind].add(record.id)
-                added += 1
-                own = {
-                    "event_id": last + added,
-                    "record_id": record.id,
-                    "recorded_at": record.recorded_at,
-                }
-                rows.setdefault(record.kind, []).append(own | record.row)
-            for kind, new in rows.items():
-                shape = json.dumps([_columns(kind)])
+            for record in new:
+                for row in record.rows or ():
+                    last += 1
+                    rows.setdefault(record.kind, []).append({"event_id": last} | row)
+            for kind, some in rows.items():
                 names = ", ".join(f'"{name}"' for name in _columns(kind))
                 engine.execute(
                     f'INSERT INTO store."{kind}" ({names}) '  # noqa: S608 - names come from KINDS
                     "SELECT row.* FROM (SELECT unnest(from_json(?, ?)) AS row)",
-                    [json.dumps(new), shape],
+                    [json.dumps(some), json.dumps([_columns(kind)])],
                 )
+            engine.execute(f"UPDATE store.{_state_table()} SET last_event = ?", [last])  # noqa: S608 - a hash
+            engine.execute("DELETE FROM store.last_inserted")
+            engine.execute(
+                "INSERT INTO store.last_inserted SELECT unnest(?)", [[one.id for one in new]]
+            )
             engine.execute("COMMIT")
-        return added
+        return sum(map(len, rows.values()))
 
-    def _stamp(self) -> tuple[int, int, int]:
-        state = self.path.stat()
-        return state.st_ino, state.st_mtime_ns, state.st_size
-
-    def rows(
-        self, kind: str, equals: Mapping[str, Any], after_event: int = 0, *, newest: bool = False
-    ) -> list[dict[str, Any]]:
-        """Return rows by event, or the newest per key by key, as plain values."""
-        columns = _columns(kind)
+    def select(
+        self,
+        kind: str,
+        columns: Sequence[str],
+        equals: Mapping[str, Any],
+        after_event: int = 0,
+        *,
+        newest: bool = False,
+    ) -> tuple[State, pl.DataFrame]:
+        """Return the matching rows by event, or the newest per key by key, and the state then."""
+        known = _columns(kind)
+        for name in (*equals, *columns):
+            if name not in known:
+                raise StoreError(f"{kind} have no field `{name}`{did_you_mean(name, known)}")
+        where = ["event_id > ?", *(f'"{name}" IS NOT DISTINCT FROM ?' for name in equals)]
+        statement = (
+            f"SELECT {_named(columns, known)} "  # noqa: S608 - names come from KINDS
+            f'FROM store."{kind}" WHERE {" AND ".join(where)}'
+        )
         keys = ", ".join(f'"{field.name}"' for field in fields_of(kind) if field.key)
-        where, values = ["event_id > ?"], [after_event]
-        for name, value in equals.items():
-            if name not in columns:
-                raise StoreError(f"{kind} have no field `{name}`{did_you_mean(name, columns)}")
-            where.append(f'"{name}" IS NOT DISTINCT FROM ?')
-            values.append(value)
-        matching = f'store."{kind}" WHERE {" AND ".join(where)}'
         if newest:
-            last = "arg_max(record_id, (recorded_at, record_id))"
-            newest_ids = f"SELECT {last} FROM {matching} GROUP BY {keys}"  # noqa: S608 - from KINDS
-            matching = f'store."{kind}" WHERE record_id IN ({newest_ids})'
-        statement = f"SELECT * FROM {matching} ORDER BY {keys if newest else 'event_id'}"  # noqa: S608 - names come from KINDS
+            order = "recorded_at DESC, record_id DESC"
+            statement += f" QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) = 1"
+        statement += f" ORDER BY {keys if newest else 'event_id'}"
         with self._attached(read_only=True) as engine:
-            found = engine.execute(statement, values).fetchall()
-        jsons = {field.name for field in fields_of(kind) if field.type == "json"}
-        return [
-            {
-                name: json.loads(value) if name in jsons else value
-                for name, value in zip(columns, row, strict=True)
-            }
-            for row in found
-        ]
+            found = engine.sql(statement, params=[after_event, *equals.values()]).pl()
+            return self._state(engine), found
 
     def query(self, sql: str, params: Sequence[Any]) -> pl.DataFrame:
         """Run one read-only statement on a connection of its own."""
@@ -198,20 +217,19 @@ class Index:
             engine.execute("DETACH store")
 
     @staticmethod
-    def _last_event(engine: duckdb.DuckDBPyConnection, kind: str) -> int:
-        found = engine.execute(
-            f'SELECT coalesce(max(event_id), 0) FROM store."{kind}"'  # noqa: S608 - from KINDS
-        ).fetchone()
+    def _state(engine: duckdb.DuckDBPyConnection) -> State:
+        found = engine.execute(f"FROM store.{_state_table()}").fetchone()
         assert found is not None
-        return int(found[0])
+        return State(*found)
 
-    @staticmethod
-    def _known(engine: duckdb.DuckDBPyConnection, kind: str, records: Sequence[Opened]) -> set[str]:
-        wanted = [record.id for record in records if record.kind == kind]
-        if not wanted:
-            return set()
-        found = engine.execute(
-            f'SELECT record_id FROM store."{kind}" WHERE record_id IN (SELECT unnest(?))',  # noqa: S608 - from KINDS
-            [wanted],
-        ).fetchall()
-        return {str(row[0]) for row in found}
+
+def _state_table() -> str:
+    return _schema().rsplit('"', 2)[1]
+
+
+def _named(columns: Sequence[str], types: Mapping[str, str]) -> str:
+    """Return columns as SQL selects them, JSON as the text that Python reads."""
+    return ", ".join(
+        f'"{name}"::VARCHAR AS "{name}"' if types[name] == "JSON" else f'"{name}"'
+        for name in columns
+    )

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import polars as pl
+
 from mlops_assets.errors import StoreError, UnknownNameError, did_you_mean
 
 Type = Literal["str", "int", "float", "bool", "json"]
+Content = Mapping[str, Any] | list[dict[str, Any]]
 
 _2_63 = 1 << 63
 _SPELLED = {
@@ -98,6 +101,11 @@ KINDS: Mapping[str, tuple[Field, ...]] = {
         "*model str, *cause str, window str, promoted bool, version int?, reason str, run_id str, "
         "minutes float?"
     ),
+    # what `retention` made of the profiles of old windows
+    "merged_profiles": _fields(
+        "*model str, *period str, profile str, rows int, first str, last str, windows json, "
+        "parts json"
+    ),
     # every request counts, so the moment it was made is part of the key
     "controls": _fields("*model str, *requested_at str, *action str, reason str, by str"),
 }
@@ -116,47 +124,86 @@ def checked(kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
     Raises StoreError that names the first field that is missing, unknown or of a wrong type.
     """
     fields = fields_of(kind)
+    names = {field.name for field in fields}
     for name in record:
-        if name not in {field.name for field in fields}:
-            hint = did_you_mean(name, [field.name for field in fields])
-            raise StoreError(f"{kind} have no field `{name}`{hint}")
+        if name not in names:
+            raise StoreError(f"{kind} have no field `{name}`{did_you_mean(name, names)}")
     return {field.name: _value(kind, field, record) for field in fields}
 
 
-def identity(kind: str, record: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the kind and the record, the name of its file."""
-    return hashlib.sha256(_canonical({"kind": kind, "record": record})).hexdigest()
+def identity(kind: str, content: Content) -> str:
+    """Return the SHA-256 of the kind and a record, or several in one file: the file's name."""
+    return hashlib.sha256(_canonical({"kind": kind, _field_of(content): content})).hexdigest()
 
 
-def sealed(kind: str, record: Mapping[str, Any]) -> bytes:
-    """Return the content of a record's file, stamped with the wall clock now (UTC)."""
+def sealed(kind: str, content: Content) -> bytes:
+    """Return what stands in the file of a record or several, stamped with the wall clock (UTC)."""
     now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-    return _canonical({"kind": kind, "recorded_at": now, "record": record})
+    return _canonical({"kind": kind, "recorded_at": now, _field_of(content): content})
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A record read from its file; ``row`` is None where this version doesn't know the kind."""
+    """A file's records; ``rows`` is None where this version doesn't know the kind."""
 
     id: str
     kind: str
     recorded_at: str
-    row: dict[str, Any] | None
+    rows: tuple[dict[str, Any], ...] | None
 
 
 def opened(name: str, content: bytes) -> Opened:
-    """Read a record's file; raises StoreError where it isn't one, whole and under its own name."""
+    """Read a file of records; raises StoreError unless it is one, whole and under its own name.
+
+    The rows' ``record_id`` is the file's name, with a number behind it where it holds several.
+    """
     try:
         envelope = json.loads(content)
-        kind, record = envelope["kind"], envelope["record"]
+        kind = envelope["kind"]
+        several = "records" in envelope
+        records: Content = envelope["records"] if several else envelope["record"]
         moment = datetime.fromisoformat(envelope["recorded_at"])
-        same = name == f"{identity(kind, record)}.json"
+        file = identity(kind, records)
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{name} is no record of the store: {error}") from error
-    if not same:
+    if name != f"{file}.json":
         raise StoreError(f"{name} doesn't hold what its name says")
-    row = checked(kind, record) if kind in KINDS else None
-    return Opened(name.removesuffix(".json"), kind, moment.isoformat(timespec="microseconds"), row)
+    recorded_at = moment.isoformat(timespec="microseconds")
+    if kind not in KINDS:
+        return Opened(file, kind, recorded_at, None)
+    rows = [
+        {"record_id": f"{file}.{number:06}" if several else file, "recorded_at": recorded_at}
+        | checked(kind, record)
+        for number, record in enumerate(records if isinstance(records, list) else [records])
+    ]
+    return Opened(file, kind, recorded_at, tuple(rows))
+
+
+def moment(content: bytes) -> str:
+    """Return when a file was recorded, to sort by; empty for what is no record."""
+    try:
+        return str(json.loads(content)["recorded_at"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def columns_of(kind: str) -> tuple[str, ...]:
+    """Return what a row of the index has; raises UnknownNameError for another kind."""
+    return ("event_id", "record_id", "recorded_at", *(field.name for field in fields_of(kind)))
+
+
+def read_back(kind: str, frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the index's rows as plain values."""
+    jsons = [f.name for f in fields_of(kind) if f.type == "json" and f.name in frame.columns]
+    rows = frame.to_dicts()
+    for row in rows:
+        for name in jsons:
+            row[name] = None if row[name] is None else json.loads(row[name])
+    return rows
+
+
+def _field_of(content: Content) -> str:
+    return "records" if isinstance(content, list) else "record"
 
 
 def _value(kind: str, field: Field, record: Mapping[str, Any]) -> Any:
@@ -175,11 +222,15 @@ def _value(kind: str, field: Field, record: Mapping[str, Any]) -> Any:
             return str(value)
         if (
             field.type == "int"
-            and isinstance(value, numbers.Integral)
+            and isinstance(value, (int, numbers.Integral))  # the first is found at once
             and -_2_63 <= int(value) < _2_63
         ):
             return int(value)
-        if field.type == "float" and isinstance(value, numbers.Real) and math.isfinite(value):
+        if (
+            field.type == "float"
+            and isinstance(value, (float, numbers.Real))
+            and math.isfinite(value)
+        ):
             return float(value)
     raise StoreError(
         f"{kind}: the field `{field.name}` must be {_SPELLED[field.type]}, not {value!r}"

@@ -1,34 +1,42 @@
 """The store of a home: records and profiles as files, and the index that answers questions.
 
 A record is first a file named by its own hash, complete or absent, that any number of processes
-and machines may add without asking anybody. Whoever reads next indexes what came in, under a lock:
+and machines may add without asking anybody (see `spool`). Whoever reads next brings the index up to
+date, one at a time, under a lock that is held for a tenth of a second at most:
 
-    incoming/<sha>.json   added, not yet in the index
-    records/aa/<sha>.json in the index (or of a kind that this version doesn't know)
-    blobs/aa/<sha>        profiles and references
-    aside/                what came in and was no record; never read again
-    index.duckdb          can be deleted at any time
+    index.duckdb    can be deleted at any time
+    index.lock      held while the index is open
+    rebuild.lock    held while it is made again
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-import os
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import duckdb
 import polars as pl
 from filelock import FileLock, Timeout
 
-from mlops_assets.errors import StoreBusyError, StoreError
+from mlops_assets.errors import StoreBusyError
 from mlops_assets.profiles import records
 from mlops_assets.profiles.index import Index
+from mlops_assets.profiles.newest import Newest, Rows
+from mlops_assets.profiles.spool import Spool
+
+T = TypeVar("T")
+Tell = Callable[[int, int], None]
 
 _log = logging.getLogger(__name__)
+
+_AT_ONCE = 500  # files indexed while others wait
+_IN_MEMORY: dict[Path, dict[tuple[str, ...], Newest]] = {}
+_in_memory = threading.Lock()
 
 
 class Store:
@@ -41,6 +49,7 @@ class Store:
     def __init__(self, root: Path, lock_timeout: float = 10.0) -> None:
         self.root = Path(root)
         self._lock_timeout = lock_timeout
+        self._spool = Spool(self.root)
         self._index = Index(self.root / "index.duckdb")
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path, float]]:
@@ -53,81 +62,109 @@ class Store:
         Raises StoreError that names a missing, unknown or wrong field, UnknownNameError for an
         unknown kind.
         """
-        plain = records.checked(kind, record)
-        name = records.identity(kind, plain)
-        file = f"{name}.json"
-        # in this order: a file moves from incoming to records, never back
-        if not (self.root / "incoming" / file).exists() and not self._settled(file).exists():
-            self._publish(self.root / "incoming" / file, records.sealed(kind, plain))
-        return name
+        return self._add(kind, records.checked(kind, record))
+
+    def add_many(self, kind: str, several: Sequence[Mapping[str, Any]]) -> str:
+        """Add records in one file, all or none; raises as `add` does.
+
+        The same records in the same order again change nothing; none at all are no file.
+        """
+        plain = [records.checked(kind, record) for record in several]
+        return self._add(kind, plain) if plain else ""
 
     def add_blob(self, data: bytes) -> str:
         """Keep a profile or a reference and return its SHA-256, in hex."""
-        name = hashlib.sha256(data).hexdigest()
-        path = self._blob(name)
-        if not path.exists():
-            self._publish(path, data)
-        return name
+        return self._spool.add_blob(data)
 
     def blob(self, name: str) -> bytes:
         """Return a blob by its id; raises StoreError where it is absent or damaged."""
-        try:
-            data = self._blob(name).read_bytes()
-        except (FileNotFoundError, IsADirectoryError):
-            raise StoreError(
-                f"the store has no blob {name!r}; was it made in another home?"
-            ) from None
-        if hashlib.sha256(data).hexdigest() != name:
-            raise StoreError(f"the blob {name} is damaged; delete it and make the profile again")
-        return data
+        return self._spool.blob(name)
 
     def latest(self, kind: str, *, model: str, **equals: Any) -> list[dict[str, Any]]:
         """Return the newest row per key among those that match, sorted by key.
 
         A row has the kind's columns, and event_id, record_id and recorded_at (UTC, naive).
         """
-        return self._rows(kind, {"model": model} | equals, newest=True)
+        return self._select(kind, {"model": model} | equals, newest=True)
 
     def rows(
         self, kind: str, *, model: str | None = None, after_event: int = 0, **equals: Any
     ) -> list[dict[str, Any]]:
         """Return all matching rows after an event, in the order of events (a sensor's cursor)."""
         wanted = equals if model is None else {"model": model} | equals
-        return self._rows(kind, wanted, after_event)
+        return self._select(kind, wanted, after_event)
+
+    def newest(self, kind: str, *columns: str, model: str) -> Rows:
+        """Return those columns of the newest row per key, for what is asked again and again.
+
+        By key: a text where one column beside the model is the key, else a tuple. They are kept in
+        the process and brought up to date with what came in since, so that asking again costs
+        nothing while nothing comes, however long the history is. The mapping never changes; don't
+        change its rows.
+        """
+        with _in_memory:
+            kept = _IN_MEMORY.setdefault(self.root.resolve(), {})
+            found = kept.setdefault((kind, model, *columns), Newest(kind, model, columns))
+        if not self.root.exists():
+            return {}
+        with found.lock:
+            if not self._spool.incoming() and found.is_current(self._index):
+                return found.rows
+            return self._read(lambda: found.bring_up_to_date(self._index))
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> pl.DataFrame:
         """Run a read-only statement over the tables, which are named as the kinds.
 
         SQL has words of its own: quote the column "window". Raises StoreError where it fails.
         """
-        with self._locked():
-            self._refresh()
-            return self._index.query(sql, params)
+        self.root.mkdir(parents=True, exist_ok=True)
+        return self._read(lambda: self._index.query(sql, params))
 
     def refresh(self) -> int:
-        """Index what came in and return how many records were new."""
+        """Index what came in and return how many rows were new."""
         if not self.root.exists():
             return 0
-        with self._locked():
-            return self._refresh()
+        added = 0
+        waiting = self._spool.incoming()
+        for start in range(0, max(len(waiting), 1), _AT_ONCE):
+            if start:
+                time.sleep(0.015)  # let those in who look for the lock every 10 ms
+            with self._locked():
+                usable = self._index.usable()
+                if usable and waiting:
+                    added += self._ingest(waiting[start : start + _AT_ONCE])
+            if not usable:
+                self._made()
+                return added + self.refresh()
+        return added
 
-    def rebuild(self) -> None:
-        """Make the index again from the files; events are numbered by time of record, then id.
+    def rebuild(self, tell: Tell | None = None) -> int:
+        """Make the index again from the files, beside those who read it; return how many files.
 
-        Files of another machine that came in late take their place in time, so a cursor from
-        before may meet events again or, rarely, miss one.
+        Events are numbered by time of record, then id. Files of another machine that came in late
+        take their place in time, so a cursor from before may meet events again or, rarely, miss
+        one. ``tell`` is told how many files of how many are done. Raises StoreBusyError where
+        another process does the same for longer than the lock's timeout.
         """
         if not self.root.exists():
-            return
-        with self._locked():
-            self._rebuild()
+            return 0
+        with self._rebuilding():
+            return self._make(tell)
 
     def set_aside(self) -> list[str]:
         """Return the names of files that came in and were no records."""
-        aside = self.root / "aside"
-        return sorted(path.name for path in aside.iterdir()) if aside.exists() else []
+        return self._spool.set_aside()
 
-    def _rows(
+    def remove(self, blob: str, grace: float, *, rehearse: bool = False) -> int | None:
+        """Remove a blob added over ``grace`` seconds ago; return its size in bytes, or None."""
+        return self._spool.remove_blob(blob, grace, rehearse=rehearse)
+
+    def _add(self, kind: str, content: records.Content) -> str:
+        name = records.identity(kind, content)
+        self._spool.add(name, records.sealed(kind, content))
+        return name
+
+    def _select(
         self,
         kind: str,
         equals: Mapping[str, Any],
@@ -135,99 +172,79 @@ class Store:
         *,
         newest: bool = False,
     ) -> list[dict[str, Any]]:
-        records.fields_of(kind)
+        columns = records.columns_of(kind)
         if not self.root.exists():
             return []
-        with self._locked():
-            self._refresh()
-            return self._index.rows(kind, equals, after_event, newest=newest)
+        _, found = self._read(
+            lambda: self._index.select(kind, columns, equals, after_event, newest=newest)
+        )
+        return records.read_back(kind, found)
 
-    def _refresh(self) -> int:
-        if not self._index.usable():
-            return self._rebuild()
-        incoming = self._incoming()
-        if not incoming:
-            return 0
-        added = self._index.insert(list(incoming.values()))
+    def _read(self, question: Callable[[], T]) -> T:
+        """Bring the index up to date and ask it; one that turns out damaged is made again first."""
+        try:
+            self.refresh()
+            with self._locked():
+                return question()
+        except duckdb.Error as error:
+            _log.warning("the index of %s is damaged and made again: %s", self.root, error)
+            with self._locked():
+                self._index.discard()
+        self.refresh()
+        with self._locked():
+            return question()
+
+    def _made(self) -> None:
+        """Make an index where there is none, or one of other tables, unless somebody else does."""
+        with self._rebuilding():
+            with self._locked():
+                if self._index.usable():
+                    return
+            self._make(None)
+
+    def _make(self, tell: Tell | None) -> int:
+        draft = Index(self.root / "index.draft.duckdb")
+        draft.create()
+        files = self._fill(draft, self._spool.settled(), tell)
+        with self._locked():  # what others have indexed meanwhile
+            files |= self._fill(draft, set(self._spool.settled()) - files, tell)
+            draft.replace(self._index.path)
+        return len(files)
+
+    def _fill(self, index: Index, files: Iterable[str], tell: Tell | None) -> set[str]:
+        """Insert settled files in the order of time, without holding all of them in memory."""
+        names = [name for _, name in self._spool.moments(files)]
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            index.insert(self._spool.opened(some, settled=True))
+            if tell:
+                tell(start + len(some), len(names))
+        return set(names)
+
+    def _ingest(self, waiting: Sequence[str]) -> int:
+        # a twin of what is in the index may have come in since
+        new = [name for name in waiting if not self._spool.is_settled(name)]
+        added = self._index.insert(self._spool.opened(new))
         # only after the commit: killed in between, the next refresh finds them known and moves them
-        self._settle(incoming)
+        self._spool.settle(waiting)
         return added
 
-    def _rebuild(self) -> int:
-        self._index.discard()  # first: killed after this, the next read rebuilds
-        incoming = self._incoming()
-        self._settle(incoming)
-        every = self._opened(sorted((self.root / "records").glob("*/*")))
-        self._index.create(list(every.values()))
-        return len(incoming)
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
+        return self._holding("index.lock", "busy")
 
-    def _incoming(self) -> dict[Path, records.Opened]:
-        folder = self.root / "incoming"
-        return self._opened(list(folder.iterdir())) if folder.exists() else {}
-
-    def _settle(self, incoming: Mapping[Path, records.Opened]) -> None:
-        for path in incoming:
-            settled = self._settled(path.name)
-            settled.parent.mkdir(parents=True, exist_ok=True)
-            if settled.exists():
-                path.unlink(missing_ok=True)  # a twin that came in while the first was indexed
-            else:
-                path.replace(settled)
-
-    def _opened(self, paths: Sequence[Path]) -> dict[Path, records.Opened]:
-        """Read records in the order of time, moving aside what is none."""
-        found = {}
-        for path in paths:
-            try:
-                found[path] = records.opened(path.name, path.read_bytes())
-            except (StoreError, IsADirectoryError) as error:
-                aside = self.root / "aside" / path.name
-                aside.parent.mkdir(exist_ok=True)
-                if aside.exists():
-                    aside = aside.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
-                path.replace(aside)
-                _log.warning("set aside %s: %s", aside, error)
-        return dict(sorted(found.items(), key=lambda item: (item[1].recorded_at, item[1].id)))
-
-    def _blob(self, name: str) -> Path:
-        return self.root / "blobs" / name[:2] / Path(name).name
-
-    def _settled(self, file: str) -> Path:
-        return self.root / "records" / file[:2] / file
-
-    def _publish(self, path: Path, data: bytes) -> None:
-        """Make a file appear whole or not at all, and never replace one."""
-        staging = self.root / "staging"
-        staging.mkdir(parents=True, exist_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = staging / uuid.uuid4().hex
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            path.hardlink_to(draft)  # unlike a rename, leaves a twin that came first
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without hard links
-            draft.replace(path)
-        draft.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    def _rebuilding(self) -> contextlib.AbstractContextManager[None]:
+        return self._holding("rebuild.lock", "being made again by another process")
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _holding(self, name: str, otherwise: str) -> Iterator[None]:
         self.root.mkdir(parents=True, exist_ok=True)
         # a new lock object each time: one shared by threads would let the second thread in
-        lock = FileLock(self.root / "index.lock", timeout=self._lock_timeout, poll_interval=0.01)
+        lock = FileLock(self.root / name, timeout=self._lock_timeout, poll_interval=0.01)
         try:
             lock.acquire()
         except Timeout as error:
             raise StoreBusyError(
-                f"the index of {self.root} was busy for {self._lock_timeout:g} s; try again"
+                f"the index of {self.root} was {otherwise} for {self._lock_timeout:g} s; try again"
             ) from error
         try:
             yield

@@ -166,9 +166,9 @@ def test_the_index_can_be_deleted_damaged_or_rebuilt(store: Store) -> None:
         assert answers(Store(store.root)) == before
     with duckdb.connect(str(index)) as other_version:
         [(table,)] = other_version.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'schema_%'"
+            "SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'state_%'"
         ).fetchall()
-        other_version.execute(f'ALTER TABLE "{table}" RENAME TO schema_of_another_version')
+        other_version.execute(f'ALTER TABLE "{table}" RENAME TO state_of_another_version')
     assert answers(store) == before
     store.rebuild()
     assert answers(store) == before
