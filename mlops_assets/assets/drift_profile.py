@@ -77,8 +77,11 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         bench.store.add_blob(bench.policy.to_bytes())
         record_parts(bench.store, common, judged, pooled(parts, kept))
         record(bench.store, common, judged, batch, blob)
+        metadata = shown(bench.store, declaration, judged, taken, entry)
+        if taken.not_profiled:
+            metadata["not_profiled"] = list(taken.not_profiled)
         return dg.MaterializeResult(
-            metadata=shown(bench.store, declaration, judged, taken, entry),
+            metadata=metadata,
             data_version=dg.DataVersion(f"{blob[:32]}-{judged.verdict.verdict}"),
         )
 
@@ -107,12 +110,12 @@ def profiled_rows(
 
 def record_parts(store: Store, common: dict[str, Any], judged: Judged, parts: Segments) -> None:
     """Store what a verdict is made of, before itself: whoever sees it finds them."""
-    for line in judged.verdict.features:
-        store.add("distances", {**common, **dataclasses.asdict(line)})
+    lines = [{**common, **dataclasses.asdict(line)} for line in judged.verdict.features]
+    store.add_many("distances", lines)
+    rows = []
     for name, part in parts.items():
         verdict = judged.verdict.segments.get(name)
-        store.add(
-            "segments",
+        rows.append(
             {
                 **common,
                 "segment": name,
@@ -125,8 +128,9 @@ def record_parts(store: Store, common: dict[str, Any], judged: Judged, parts: Se
                 "sentence": verdict.sentence if verdict else "judged as one of (others)",
                 "policy": judged.verdict.policy,
                 "warnings": list(verdict.warnings) if verdict else [],
-            },
+            }
         )
+    store.add_many("segments", rows)
 
 
 def record(

@@ -189,7 +189,10 @@ def champion_staleness(
         DeclarationError: no cost was declared, and none follows from the champion's first value.
 
     """
-    rows = store.latest("staleness", model=declaration.name)
+    rows = store.newest(
+        "staleness", "champion", "since", "measure", "gain", "reason", "served",
+        model=declaration.name,
+    ).values()  # fmt: skip
     return stand(declaration, rows, landed, entry, landed.newest or entry.window)
 
 

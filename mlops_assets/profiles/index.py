@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import polars as pl
@@ -50,46 +50,54 @@ def _schema() -> str:
     tables.append("CREATE TABLE store.last_inserted (id VARCHAR);")
     script = "\n".join(tables)
     mark = hashlib.sha256(script.encode()).hexdigest()[:16]
-    return f'{script}\nCREATE TABLE store."state_{mark}" (making VARCHAR, last_event BIGINT);'
+    return (
+        f'{script}\nCREATE TABLE store."state_{mark}" (making VARCHAR, kind VARCHAR, last BIGINT);'
+    )
 
 
 @dataclass(frozen=True)
 class State:
-    """Which making of the index it is, as each numbers its events anew, and its last event."""
+    """Which making of the index it is, as each numbers its events anew, and each kind's last one."""
 
     making: str
-    last_event: int
+    last: Mapping[str, int]
+
+    def mark(self, kind: str) -> tuple[str, int]:
+        """Return what changes when something of that kind comes in."""
+        return self.making, self.last[kind]
+
+
+class Stamp(NamedTuple):
+    """What changes when the file does."""
+
+    inode: int
+    changed_ns: int
+    size: int
 
 
 class Index:
-    """One DuckDB file; ``usable`` says whether it is there and of today's tables."""
+    """One DuckDB file, which need not be there."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._engine: duckdb.DuckDBPyConnection | None = None
         self._process = 0
-        self._verified: tuple[int, int, int] | None = None
 
-    def usable(self) -> bool:
-        """Whether the file is there, opens, and has the tables of this version."""
+    def stamp(self) -> Stamp | None:
+        """Return the file's stamp; None where there is no file."""
         try:
-            stamp = self.stamp()
-            if stamp == self._verified:  # 7 ms saved on every read that has nothing new
-                return True
-            with self._attached(read_only=True) as engine:
-                found = engine.execute(
-                    "SELECT 1 FROM duckdb_tables() WHERE database_name = 'store' AND table_name = ?",
-                    [_state_table()],
-                ).fetchone()
-        except (duckdb.Error, OSError):
-            return False
-        self._verified = stamp if found else None
-        return found is not None
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return Stamp(found.st_ino, found.st_mtime_ns, found.st_size)
 
-    def stamp(self) -> tuple[int, int, int]:
-        """Return what changes when the file does; raises FileNotFoundError where there is none."""
-        state = self.path.stat()
-        return state.st_ino, state.st_mtime_ns, state.st_size
+    def state(self) -> State | None:
+        """Return its state; None unless it is there, opens, and has the tables of this version."""
+        try:
+            with self._attached(read_only=True) as engine:
+                return self._state(engine)
+        except (duckdb.Error, OSError):
+            return None
 
     def discard(self) -> None:
         """Delete the file, and with it what a killed writer left beside it."""
@@ -102,8 +110,8 @@ class Index:
         with self._attached(read_only=False) as engine:
             engine.execute(_schema())
             engine.execute(
-                f"INSERT INTO store.{_state_table()} VALUES (?, 0)",  # noqa: S608 - a hash
-                [uuid.uuid4().hex],
+                f"INSERT INTO store.{_state_table()} SELECT ?, unnest(?), 0",
+                [uuid.uuid4().hex, list(KINDS)],
             )
 
     def replace(self, path: Path) -> None:
@@ -112,18 +120,13 @@ class Index:
         self.path.replace(path)
         self.path = path
 
-    def state(self) -> State:
-        """Return its state."""
-        with self._attached(read_only=True) as engine:
-            return self._state(engine)
-
     def insert(self, records: Sequence[Opened]) -> int:
         """Add records in the order given, but what the last insert brought; count the new rows."""
         with self._attached(read_only=False) as engine:
             engine.execute("BEGIN")
             known = {str(row[0]) for row in engine.execute("FROM store.last_inserted").fetchall()}
             new = [one for one in records if one.id not in known]
-            last = self._state(engine).last_event
+            last = max(self._state(engine).last.values())
             rows: dict[str, list[dict[str, Any]]] = {}
             for record in new:
                 for row in record.rows or ():
@@ -136,7 +139,10 @@ class Index:
                     "SELECT row.* FROM (SELECT unnest(from_json(?, ?)) AS row)",
                     [json.dumps(some), json.dumps([_columns(kind)])],
                 )
-            engine.execute(f"UPDATE store.{_state_table()} SET last_event = ?", [last])  # noqa: S608 - a hash
+                engine.execute(
+                    f"UPDATE store.{_state_table()} SET last = ? WHERE kind = ?",  # noqa: S608 - a hash
+                    [some[-1]["event_id"], kind],
+                )
             engine.execute("DELETE FROM store.last_inserted")
             engine.execute(
                 "INSERT INTO store.last_inserted SELECT unnest(?)", [[one.id for one in new]]
@@ -158,7 +164,9 @@ class Index:
         for name in (*equals, *columns):
             if name not in known:
                 raise StoreError(f"{kind} have no field `{name}`{did_you_mean(name, known)}")
-        where = ["event_id > ?", *(f'"{name}" IS NOT DISTINCT FROM ?' for name in equals)]
+        # null equals nothing, and `=` lets whole blocks be passed over
+        same = {name: "IS NOT DISTINCT FROM" if equals[name] is None else "=" for name in equals}
+        where = ["event_id > ?", *(f'"{name}" {sign} ?' for name, sign in same.items())]
         statement = (
             f"SELECT {_named(columns, known)} "  # noqa: S608 - names come from KINDS
             f'FROM store."{kind}" WHERE {" AND ".join(where)}'
@@ -218,9 +226,8 @@ class Index:
 
     @staticmethod
     def _state(engine: duckdb.DuckDBPyConnection) -> State:
-        found = engine.execute(f"FROM store.{_state_table()}").fetchone()
-        assert found is not None
-        return State(*found)
+        found = engine.execute(f"FROM store.{_state_table()}").fetchall()
+        return State(found[0][0], {kind: last for _, kind, last in found})
 
 
 def _state_table() -> str:

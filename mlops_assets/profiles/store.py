@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,8 +24,8 @@ from filelock import FileLock, Timeout
 
 from mlops_assets.errors import StoreBusyError
 from mlops_assets.profiles import records
-from mlops_assets.profiles.index import Index
-from mlops_assets.profiles.newest import Newest, Rows
+from mlops_assets.profiles.index import Index, State
+from mlops_assets.profiles.memory import Memory, Newest, Row, Rows
 from mlops_assets.profiles.spool import Spool
 
 T = TypeVar("T")
@@ -34,9 +33,8 @@ Tell = Callable[[int, int], None]
 
 _log = logging.getLogger(__name__)
 
+_DAMAGED = (duckdb.OperationalError, duckdb.InternalError, duckdb.CatalogException)
 _AT_ONCE = 500  # files indexed while others wait
-_IN_MEMORY: dict[Path, dict[tuple[str, ...], Newest]] = {}
-_in_memory = threading.Lock()
 
 
 class Store:
@@ -51,6 +49,7 @@ class Store:
         self._lock_timeout = lock_timeout
         self._spool = Spool(self.root)
         self._index = Index(self.root / "index.duckdb")
+        self._memory = Memory.of(self.root)
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path, float]]:
         """Travel to another process without the open engine."""
@@ -102,15 +101,14 @@ class Store:
         nothing while nothing comes, however long the history is. The mapping never changes; don't
         change its rows.
         """
-        with _in_memory:
-            kept = _IN_MEMORY.setdefault(self.root.resolve(), {})
-            found = kept.setdefault((kind, model, *columns), Newest(kind, model, columns))
         if not self.root.exists():
             return {}
-        with found.lock:
-            if not self._spool.incoming() and found.is_current(self._index):
-                return found.rows
-            return self._read(lambda: found.bring_up_to_date(self._index))
+        asked = (kind, model, *columns)
+        kept = self._memory.newest.setdefault(asked, Newest(kind, model, columns))
+        with kept.lock:
+            if kept.is_current(self._current()):
+                return kept.rows
+            return self._read(lambda: kept.bring_up_to_date(self._index))
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> pl.DataFrame:
         """Run a read-only statement over the tables, which are named as the kinds.
@@ -130,7 +128,7 @@ class Store:
             if start:
                 time.sleep(0.015)  # let those in who look for the lock every 10 ms
             with self._locked():
-                usable = self._index.usable()
+                usable = self._index.state() is not None
                 if usable and waiting:
                     added += self._ingest(waiting[start : start + _AT_ONCE])
             if not usable:
@@ -171,14 +169,29 @@ class Store:
         after_event: int = 0,
         *,
         newest: bool = False,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Row]:
         columns = records.columns_of(kind)
         if not self.root.exists():
             return []
-        _, found = self._read(
-            lambda: self._index.select(kind, columns, equals, after_event, newest=newest)
-        )
-        return records.read_back(kind, found)
+        asked = (kind, *sorted(equals.items()), after_event, newest)
+        rows = self._memory.answer(asked, self._current().mark(kind))
+        if rows is None:
+            state, found = self._read(
+                lambda: self._index.select(kind, columns, equals, after_event, newest=newest)
+            )
+            rows = records.read_back(kind, found)
+            self._memory.keep(asked, state.mark(kind), rows)
+        return rows
+
+    def _current(self) -> State:
+        """Index what came in, and return the state of the index."""
+        known = None if self._spool.incoming() else self._memory.state(self._index)
+        if known is not None:
+            return known
+        stamp, state = self._read(lambda: (self._index.stamp(), self._index.state()))
+        assert state is not None  # it was made, if it was not there
+        self._memory.see(stamp, state)
+        return state
 
     def _read(self, question: Callable[[], T]) -> T:
         """Bring the index up to date and ask it; one that turns out damaged is made again first."""
@@ -186,7 +199,7 @@ class Store:
             self.refresh()
             with self._locked():
                 return question()
-        except duckdb.Error as error:
+        except _DAMAGED as error:
             _log.warning("the index of %s is damaged and made again: %s", self.root, error)
             with self._locked():
                 self._index.discard()
@@ -198,7 +211,7 @@ class Store:
         """Make an index where there is none, or one of other tables, unless somebody else does."""
         with self._rebuilding():
             with self._locked():
-                if self._index.usable():
+                if self._index.state() is not None:
                     return
             self._make(None)
 

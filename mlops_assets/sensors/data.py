@@ -75,15 +75,15 @@ def due(
         }
         for kind in KINDS
     }
-    judged = {row["window"]: row for row in store.latest("verdicts", model=model)}
-    labelled = {row["window"]: row["version"] for row in store.latest("labels", model=model)}
-    measured = {
-        stage: {row["window"]: row for row in store.latest(stage, model=model)}
-        for stage in MEASURING
-    }
+    judged = store.newest("verdicts", "batch_version", "champion", model=model)
+    labelled = store.newest("labels", "version", model=model)
     units = {
         "performance": ("metric", declaration.metric),
         "staleness": ("measure", measure(declaration)),
+    }
+    measured = {
+        stage: store.newest(stage, "batch_version", "labels_version", unit, model=model)
+        for stage, (unit, _) in units.items()
     }
     work: dict[str, tuple[list[str], list[str]]] = {}
 
@@ -97,13 +97,14 @@ def due(
             add(window, SCORING, version)
     for window, version in landed["labels"].items():
         # labels that came before their batch wait for it
-        if labelled.get(window) != version:
+        if window not in labelled or labelled[window]["version"] != version:
             add(window, ("labels",), version)
     for window in landed_windows(repository, declaration, MAIN).mature:
         row = judged.get(window)
         if window in work or row is None or row["champion"] is None:
             continue
-        versions = (row["batch_version"], labelled.get(window, ""))
+        labels = labelled[window]["version"] if window in labelled else ""
+        versions = (row["batch_version"], labels)
         stages = tuple(
             stage
             for stage in MEASURING
