@@ -12,7 +12,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +30,18 @@ _SQL_TYPES = {
     "bool": "BOOLEAN",
     "json": "JSON",
 }
+_POLARS_TYPES: dict[str, Any] = {
+    "VARCHAR": pl.String,
+    "BIGINT": pl.Int64,
+    "DOUBLE": pl.Float64,
+    "BOOLEAN": pl.Boolean,
+    "JSON": pl.String,
+    "TIMESTAMP": pl.String,
+}
+_SILENT = "SET enable_progress_bar = false"  # it would stand in the output of a command
+# DuckDB would flush four times for each insert, and write it twice, while others wait; the store
+# flushes once, when they no longer do, and lets files out of incoming only after that
+_UNFLUSHED = "SET fsync_mode = 'NONE'; SET auto_checkpoint_skip_wal_threshold = 0"
 _FOREIGN_LOCK_SECONDS = 10
 _OWN_COLUMNS = {"event_id": "BIGINT", "record_id": "VARCHAR", "recorded_at": "TIMESTAMP"}
 
@@ -46,8 +58,8 @@ def _schema() -> str:
         + ");"
         for kind in KINDS
     ]
-    # what was inserted last may not have been moved out of incoming, if its process was killed
-    tables.append("CREATE TABLE store.last_inserted (id VARCHAR);")
+    # inserted, and maybe not yet moved out of incoming: that comes after the file is on the disk
+    tables.append("CREATE TABLE store.unsettled (id VARCHAR);")
     script = "\n".join(tables)
     mark = hashlib.sha256(script.encode()).hexdigest()[:16]
     return (
@@ -74,6 +86,15 @@ class Stamp(NamedTuple):
     changed_ns: int
     size: int
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the file system keeps times so exactly that no two changes share one.
+
+        Where it keeps whole milliseconds only, a change is told from the next after 2 seconds.
+        """
+        coarse = self.changed_ns % 1_000_000 == 0
+        return not coarse or time.time_ns() - self.changed_ns > 2e9
+
 
 class Index:
     """One DuckDB file, which need not be there."""
@@ -99,6 +120,11 @@ class Index:
         except (duckdb.Error, OSError):
             return None
 
+    def flush(self) -> None:
+        """Return once what was inserted is on the disk; needs no lock."""
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+            os.fsync(file.fileno())
+
     def discard(self) -> None:
         """Delete the file, and with it what a killed writer left beside it."""
         for leftover in (self.path, self.path.with_name(self.path.name + ".wal")):
@@ -120,35 +146,40 @@ class Index:
         self.path.replace(path)
         self.path = path
 
-    def insert(self, records: Sequence[Opened]) -> int:
-        """Add records in the order given, but what the last insert brought; count the new rows."""
+    def insert(
+        self, records: Sequence[Opened], is_waiting: Callable[[str], bool]
+    ) -> tuple[int, State]:
+        """Add records in the order given; return how many rows were new, and the state then.
+
+        A file may be in the index and wait in incoming still (``is_waiting``, asked by its id):
+        that is remembered, and it is not added twice.
+        """
         with self._attached(read_only=False) as engine:
             engine.execute("BEGIN")
-            known = {str(row[0]) for row in engine.execute("FROM store.last_inserted").fetchall()}
+            known = {str(row[0]) for row in engine.execute("FROM store.unsettled").fetchall()}
             new = [one for one in records if one.id not in known]
-            last = max(self._state(engine).last.values())
+            state = self._state(engine)
+            event = max(state.last.values())
             rows: dict[str, list[dict[str, Any]]] = {}
             for record in new:
                 for row in record.rows or ():
-                    last += 1
-                    rows.setdefault(record.kind, []).append({"event_id": last} | row)
+                    event += 1
+                    rows.setdefault(record.kind, []).append({"event_id": event} | row)
             for kind, some in rows.items():
-                names = ", ".join(f'"{name}"' for name in _columns(kind))
-                engine.execute(
-                    f'INSERT INTO store."{kind}" ({names}) '  # noqa: S608 - names come from KINDS
-                    "SELECT row.* FROM (SELECT unnest(from_json(?, ?)) AS row)",
-                    [json.dumps(some), json.dumps([_columns(kind)])],
-                )
+                engine.register("new_rows", _frame(kind, some).to_arrow())
+                engine.execute(f'INSERT INTO store."{kind}" BY NAME FROM new_rows')
+                engine.unregister("new_rows")
                 engine.execute(
                     f"UPDATE store.{_state_table()} SET last = ? WHERE kind = ?",  # noqa: S608 - a hash
                     [some[-1]["event_id"], kind],
                 )
-            engine.execute("DELETE FROM store.last_inserted")
-            engine.execute(
-                "INSERT INTO store.last_inserted SELECT unnest(?)", [[one.id for one in new]]
-            )
+            engine.execute("DELETE FROM store.unsettled")
+            unsettled = [*filter(is_waiting, known), *(one.id for one in new)]
+            engine.execute("INSERT INTO store.unsettled SELECT unnest(?)", [unsettled])
             engine.execute("COMMIT")
-        return sum(map(len, rows.values()))
+        os.utime(self.path)  # to the nanosecond: no two stamps are the same
+        last = {kind: some[-1]["event_id"] for kind, some in rows.items()}
+        return sum(map(len, rows.values())), State(state.making, {**state.last, **last})
 
     def select(
         self,
@@ -184,6 +215,7 @@ class Index:
         """Run one read-only statement on a connection of its own."""
         try:
             with contextlib.closing(duckdb.connect(str(self.path), read_only=True)) as connection:
+                connection.execute(_SILENT)
                 relation = connection.sql(sql, params=list(params))
                 frame: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
                 return frame
@@ -196,10 +228,9 @@ class Index:
         if read_only and not self.path.exists():
             raise FileNotFoundError(self.path)
         if self._engine is None or self._process != os.getpid():  # an engine doesn't survive a fork
-            self._engine, self._process = (
-                duckdb.connect(":memory:", config={"threads": 1}),
-                os.getpid(),
-            )
+            self._engine = duckdb.connect(":memory:", config={"threads": 1})
+            self._engine.execute(f"{_SILENT}; {_UNFLUSHED}")
+            self._process = os.getpid()
         engine = self._engine
         place = str(self.path).replace("'", "''")
         deadline = time.monotonic() + _FOREIGN_LOCK_SECONDS
@@ -228,6 +259,17 @@ class Index:
     def _state(engine: duckdb.DuckDBPyConnection) -> State:
         found = engine.execute(f"FROM store.{_state_table()}").fetchall()
         return State(found[0][0], {kind: last for _, kind, last in found})
+
+
+def _frame(kind: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return rows as the index takes them in: times and JSON are texts that it reads."""
+    types = {name: _POLARS_TYPES[sql] for name, sql in _columns(kind).items()}
+    jsons = [field.name for field in fields_of(kind) if field.type == "json"]
+    plain = [
+        {**row, **{name: json.dumps(row[name]) for name in jsons if row[name] is not None}}
+        for row in rows
+    ]
+    return pl.DataFrame(plain, schema=types, orient="row")
 
 
 def _state_table() -> str:

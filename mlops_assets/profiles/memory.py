@@ -7,12 +7,13 @@ of before, and neither the index nor history is looked at.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import polars as pl
 
 from mlops_assets.profiles import records
 from mlops_assets.profiles.index import Index, Stamp, State
@@ -20,7 +21,6 @@ from mlops_assets.profiles.index import Index, Stamp, State
 Row = dict[str, Any]
 Rows = Mapping[Any, Mapping[str, Any]]
 
-_SETTLED_SECONDS = 0.1  # a file changed twice within a tick of the clock keeps its time
 _FEW_ROWS = 1000  # more are read again
 _FEW_ANSWERS = 500
 
@@ -44,12 +44,16 @@ class Memory:
 
     def state(self, index: Index) -> State | None:
         """Return the index's state, if it wasn't touched since it was seen."""
-        seen = self._seen
-        return seen[1] if seen is not None and index.stamp() == seen[0] else None
+        if self._seen is None:
+            return None
+        stamp, state = self._seen
+        return (
+            state if index.stamp() == stamp and state.last.keys() == records.KINDS.keys() else None
+        )
 
     def see(self, stamp: Stamp | None, state: State) -> None:
-        """Remember a state, and the file's stamp from before it was read."""
-        if stamp is not None and time.time_ns() - stamp.changed_ns > _SETTLED_SECONDS * 1e9:
+        """Remember a state, with the file's stamp; to be called under the store's lock."""
+        if stamp is not None and stamp.is_exact:
             self._seen = stamp, state
 
     def answer(self, question: Hashable, mark: tuple[str, int]) -> list[Row] | None:
@@ -70,13 +74,18 @@ class Newest:
 
     def __init__(self, kind: str, model: str, columns: Sequence[str]) -> None:
         self.lock = threading.Lock()
-        self.rows: Rows = MappingProxyType({})
+        self._rows: dict[Any, Mapping[str, Any]] = {}
         self._kind, self._model = kind, model
         keys = [field.name for field in records.fields_of(kind) if field.key]
         self._key = [name for name in keys if name != "model"]
         self._columns = tuple(dict.fromkeys((*self._key, *columns)))
         self._order: dict[Any, tuple[Any, str]] = {}
         self._mark = ("", 0)
+
+    @property
+    def rows(self) -> Rows:
+        """The rows by key; what was handed out never changes."""
+        return MappingProxyType(self._rows)
 
     def is_current(self, state: State) -> bool:
         """Whether nothing of this kind came in since these rows were read."""
@@ -88,18 +97,24 @@ class Newest:
         making, last = self._mark
         state, found = index.select(self._kind, columns, {"model": self._model}, last)
         if state.making != making:
-            self.rows, self._order = MappingProxyType({}), {}
+            self._rows, self._order = {}, {}
             if last:
                 state, found = index.select(self._kind, columns, {"model": self._model})
         if found.height:
-            rows = dict(self.rows)  # whoever holds the mapping of before keeps it
-            for row in records.read_back(self._kind, found):
-                key = tuple(row[name] for name in self._key)
-                key = key[0] if len(key) == 1 else key
-                order = (row["recorded_at"], row["record_id"])
-                if key not in rows or order >= self._order[key]:
-                    self._order[key] = order
-                    rows[key] = {name: row[name] for name in self._columns}
-            self.rows = MappingProxyType(rows)
+            self._take(found)
         self._mark = state.mark(self._kind)
         return self.rows
+
+    def _take(self, found: pl.DataFrame) -> None:
+        found = found.sort("recorded_at", "record_id", maintain_order=True)
+        found = found.unique(self._key, keep="last", maintain_order=True)
+        keys: Iterable[Any] = zip(*(found[name].to_list() for name in self._key), strict=True)
+        if len(self._key) == 1:
+            keys = found[self._key[0]].to_list()
+        whens = zip(found["recorded_at"].to_list(), found["record_id"].to_list(), strict=True)
+        new = records.read_back(self._kind, found.select(self._columns))
+        rows = self._rows.copy()
+        for key, when, row in zip(keys, whens, new, strict=True):
+            if key not in rows or when >= self._order[key]:
+                rows[key], self._order[key] = row, when
+        self._rows = rows

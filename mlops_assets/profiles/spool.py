@@ -14,7 +14,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mlops_assets.errors import StoreError
@@ -53,6 +53,10 @@ class Spool:
         with contextlib.suppress(FileNotFoundError):
             for folder in os.listdir(self._records):
                 yield from os.listdir(f"{self._records}/{folder}")
+
+    def is_incoming(self, name: str) -> bool:
+        """Whether the file of a record's id waits in incoming."""
+        return os.path.exists(f"{self._incoming}/{name}.json")
 
     def is_settled(self, name: str) -> bool:
         """Whether a file of this name is in the index."""
@@ -93,6 +97,21 @@ class Spool:
                 os.replace(path, aside)
                 _log.warning("set aside %s: %s", aside, error)
         return sorted(found, key=lambda one: (one.recorded_at, one.id))
+
+    def opened_in(self, names: Sequence[str], seconds: float) -> tuple[list[str], list[Opened]]:
+        """Read files of incoming for so long, the first in any case; return which, and what is new.
+
+        The processor's time counts: where it is slow to come, fewer and larger inserts are quicker.
+        A twin of what is in the index may have come in since.
+        """
+        deadline, found = time.thread_time() + seconds, []
+        for number, name in enumerate(names):
+            if number and time.thread_time() > deadline:
+                names = names[:number]
+                break
+            if not self.is_settled(name):
+                found += self.opened([name])
+        return list(names), sorted(found, key=lambda one: (one.recorded_at, one.id))
 
     def set_aside(self) -> list[str]:
         """Return the names of files that came in and were no records."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,7 +33,9 @@ Tell = Callable[[int, int], None]
 _log = logging.getLogger(__name__)
 
 _DAMAGED = (duckdb.OperationalError, duckdb.InternalError, duckdb.CatalogException)
-_AT_ONCE = 500  # files indexed while others wait
+_AT_ONCE = 500  # files indexed at a time where nobody waits
+_HELPS = ("00", "55", "aa", "ff")  # one in 64 who add indexes what came in, if nobody else does
+_READ_SECONDS = 0.1  # files are read so long while others wait for the index
 
 
 class Store:
@@ -116,25 +117,12 @@ class Store:
         SQL has words of its own: quote the column "window". Raises StoreError where it fails.
         """
         self.root.mkdir(parents=True, exist_ok=True)
+        self._current()
         return self._read(lambda: self._index.query(sql, params))
 
     def refresh(self) -> int:
         """Index what came in and return how many rows were new."""
-        if not self.root.exists():
-            return 0
-        added = 0
-        waiting = self._spool.incoming()
-        for start in range(0, max(len(waiting), 1), _AT_ONCE):
-            if start:
-                time.sleep(0.015)  # let those in who look for the lock every 10 ms
-            with self._locked():
-                usable = self._index.state() is not None
-                if usable and waiting:
-                    added += self._ingest(waiting[start : start + _AT_ONCE])
-            if not usable:
-                self._made()
-                return added + self.refresh()
-        return added
+        return self._brought_in(self._spool.incoming())[0] if self.root.exists() else 0
 
     def rebuild(self, tell: Tell | None = None) -> int:
         """Make the index again from the files, beside those who read it; return how many files.
@@ -160,6 +148,9 @@ class Store:
     def _add(self, kind: str, content: records.Content) -> str:
         name = records.identity(kind, content)
         self._spool.add(name, records.sealed(kind, content))
+        if name.startswith(_HELPS) and self._index.stamp() is not None:
+            with contextlib.suppress(StoreBusyError):
+                Store(self.root, lock_timeout=0).refresh()
         return name
 
     def _select(
@@ -185,25 +176,43 @@ class Store:
 
     def _current(self) -> State:
         """Index what came in, and return the state of the index."""
-        known = None if self._spool.incoming() else self._memory.state(self._index)
-        if known is not None:
-            return known
-        stamp, state = self._read(lambda: (self._index.stamp(), self._index.state()))
-        assert state is not None  # it was made, if it was not there
-        self._memory.see(stamp, state)
-        return state
+        waiting = self._spool.incoming()
+        known = None if waiting else self._memory.state(self._index)
+        return known or self._brought_in(waiting)[1]
+
+    def _brought_in(self, waiting: list[str]) -> tuple[int, State]:
+        added = 0
+        while True:
+            some: list[str] = []
+            with self._locked():
+                state = self._memory.state(self._index) or self._index.state()
+                if state is not None and waiting:
+                    some, opened = self._spool.opened_in(waiting, _READ_SECONDS)
+                    new, state = self._index.insert(opened, self._spool.is_incoming)
+                    added += new
+                if state is not None:
+                    self._memory.see(self._index.stamp(), state)
+            if state is None:
+                self._made()
+                continue
+            if some:
+                # killed before this, the next one finds them in the index, and moves them
+                self._index.flush()
+                self._spool.settle(some)
+                del waiting[: len(some)]
+            if not waiting:
+                return added, state
 
     def _read(self, question: Callable[[], T]) -> T:
-        """Bring the index up to date and ask it; one that turns out damaged is made again first."""
+        """Ask the index; one that turns out damaged is made again first."""
         try:
-            self.refresh()
             with self._locked():
                 return question()
         except _DAMAGED as error:
             _log.warning("the index of %s is damaged and made again: %s", self.root, error)
             with self._locked():
                 self._index.discard()
-        self.refresh()
+        self._current()
         with self._locked():
             return question()
 
@@ -229,18 +238,10 @@ class Store:
         names = [name for _, name in self._spool.moments(files)]
         for start in range(0, len(names), _AT_ONCE):
             some = names[start : start + _AT_ONCE]
-            index.insert(self._spool.opened(some, settled=True))
+            index.insert(self._spool.opened(some, settled=True), lambda _: False)
             if tell:
                 tell(start + len(some), len(names))
         return set(names)
-
-    def _ingest(self, waiting: Sequence[str]) -> int:
-        # a twin of what is in the index may have come in since
-        new = [name for name in waiting if not self._spool.is_settled(name)]
-        added = self._index.insert(self._spool.opened(new))
-        # only after the commit: killed in between, the next refresh finds them known and moves them
-        self._spool.settle(waiting)
-        return added
 
     def _locked(self) -> contextlib.AbstractContextManager[None]:
         return self._holding("index.lock", "busy")

@@ -152,15 +152,19 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.ready = self._answer()
+        self.ready = self.receive()
         self.start = time.perf_counter() - begun  # from nothing to the first answer
 
     def ask(self, **question: Any) -> dict[str, Any]:
         """Ask, and wait for the answer."""
+        self.send(**question)
+        return self.receive()
+
+    def send(self, **question: Any) -> None:
+        """Ask, and do something else before the answer is received."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(question) + "\n")
         self.process.stdin.flush()
-        return self._answer()
 
     def close(self) -> None:
         """End the process: it ends when nothing more can be asked."""
@@ -168,7 +172,8 @@ class Worker:
         self.process.stdin.close()
         self.process.wait(30)
 
-    def _answer(self) -> dict[str, Any]:
+    def receive(self) -> dict[str, Any]:
+        """Wait for an answer."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
