@@ -15,7 +15,7 @@ from mlops_assets.decisions import attempts as past
 from mlops_assets.decisions import evidence as speaks
 from mlops_assets.decisions.attempts import Attempt
 from mlops_assets.decisions.governor import Decision, Evidence, Facts, Rules, changed, first, govern
-from mlops_assets.decisions.staleness import TwinDifference, staleness
+from mlops_assets.decisions.staleness import Staleness, TwinDifference, staleness
 from mlops_assets.declaration import Declaration
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.metrics import metric_named
@@ -147,6 +147,7 @@ class Course:
             refused_in_a_row=past.refused_in_a_row(self._attempts),
             runs_this_month=len(recent),
             minutes_this_month=sum(attempt.minutes for attempt in recent),
+            not_stale=self._not_stale(landed),
         )
 
     def since(self, landed: LandedWindows) -> int | None:
@@ -244,6 +245,19 @@ class Course:
     def _staleness(
         self, champion: speaks.Champion, landed: LandedWindows, newest: str
     ) -> list[Evidence]:
+        standing, judged = self._standing(landed)
+        if not standing.due:
+            return []
+        return speaks.staleness(champion, newest, judged, standing.sentence)
+
+    def _not_stale(self, landed: LandedWindows) -> str | None:
+        if self.champion is None or "staleness" not in self.declaration.retraining.triggers:
+            return None
+        standing, _ = self._standing(landed)
+        return standing.sentence if standing.denies_drift else None
+
+    def _standing(self, landed: LandedWindows) -> tuple[Staleness, str]:
+        """Return what not retraining has cost, and the newest window that was judged."""
         served = self.champion
         assert served is not None
         length, differences, first, judged = months(self.declaration), [], None, ""
@@ -260,7 +274,4 @@ class Course:
                 judged = window
                 first = found.champion if first is None else first
         unit = measure(self.declaration).partition(" ")[0]
-        standing = staleness(differences, cost(self.declaration, first), measure=unit)
-        if not standing.due:
-            return []
-        return speaks.staleness(champion, newest, judged, standing.sentence)
+        return staleness(differences, cost(self.declaration, first), measure=unit), judged

@@ -30,6 +30,7 @@ Code = Literal[
     "budget",
     "unmatured",
     "same_data",
+    "not_stale",
     # what is no evidence for a retraining, and decided all the same: to go on without it
     "missing_batch",
     "missing_labels",
@@ -69,6 +70,7 @@ class Facts:
         refused_in_a_row: challengers refused since the last promotion.
         runs_this_month: attempts that ended in the month of the data's time before now.
         minutes_this_month: what they took, in minutes of a run.
+        not_stale: what mature labels say against a retraining that drift asks for, or None.
 
     """
 
@@ -83,6 +85,7 @@ class Facts:
     refused_in_a_row: int
     runs_this_month: int
     minutes_this_month: float
+    not_stale: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
 
     A person's request overrides the pause, the breaker, the cooldown and the budget, never what
     makes the comparison honest. The first training is not held back by breaker and cooldown, since
-    nothing serves yet.
+    nothing serves yet. Drift gives way to labels that say it does no harm.
     """
     running = (
         facts.in_flight_minutes is not None and facts.in_flight_minutes < rules.in_flight_minutes
@@ -188,6 +191,11 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
             "same_data",
             facts.new_windows == 0 and not by_hand,
             "the last attempt had the same windows; the next labels bring something new",
+        ),
+        (
+            "not_stale",
+            facts.not_stale is not None and evidence.trigger == "drift",
+            f"inputs moved, but the labels that are known say {facts.not_stale}",
         ),
     ]
     for code, holds_back, why in holds:

@@ -23,6 +23,7 @@ from mlops_assets.errors import DeclarationError
 _AUC_COST = 0.01  # for a month
 _SHARE_COST = 0.03  # of the champion's first value, for a month: metrics with a unit of their own
 _COSTS = 2  # that the sum and a month at the latest rate must reach together
+_DRIFTED_COSTS = 1  # the same where the inputs drift: that is evidence too, but not of a loss
 _SHOWN = 3
 
 
@@ -73,6 +74,8 @@ class Staleness:
         cost: of a retraining, in the unit of total; None where nothing was judged that it is a
             share of.
         due: whether total + rate x 1 month >= 2 costs.
+        denies_drift: whether what was judged speaks against a retraining that drift alone asks
+            for: total + rate x 1 month < 1 cost.
         judged: how many windows were.
         unjudged: the keys of those that were not, in order.
         sentence: all of it for a person.
@@ -83,6 +86,7 @@ class Staleness:
     rate: float
     cost: float | None
     due: bool
+    denies_drift: bool
     judged: int
     unjudged: tuple[str, ...]
     sentence: str
@@ -115,12 +119,16 @@ def staleness(
     rate = judged[-1][1] if judged else 0.0
     if judged and cost is None:
         raise ValueError("windows were judged, so what a retraining costs has to be known")
-    due = cost is not None and bool(judged) and total + rate >= _COSTS * cost
+    due = denies_drift = False
+    if cost is not None and judged:
+        due = total + rate >= _COSTS * cost
+        denies_drift = total + rate < _DRIFTED_COSTS * cost
     return Staleness(
         total=total,
         rate=rate,
         cost=cost,
         due=due,
+        denies_drift=denies_drift,
         judged=len(judged),
         unjudged=tuple(one.window for one in unjudged),
         sentence="; ".join(

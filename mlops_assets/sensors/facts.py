@@ -115,7 +115,15 @@ class Situation:
             refused_in_a_row=past.refused_in_a_row(attempts),
             runs_this_month=len(recent),
             minutes_this_month=sum(attempt.minutes for attempt in recent),
+            not_stale=self.not_stale(),
         )
+
+    def not_stale(self) -> str | None:
+        """Say why mature labels speak against a retraining that drift asks for, if they do."""
+        if self.champion is None or "staleness" not in self.declaration.retraining.triggers:
+            return None
+        found = champion_staleness(self.declaration, self.store, self.landed, self.champion)
+        return found.sentence if found.denies_drift else None
 
     @property
     def since_training(self) -> int | None:

@@ -11,6 +11,7 @@ from mlops_assets.decisions.governor import (
     Evidence,
     Facts,
     Rules,
+    Trigger,
     changed,
     first,
     govern,
@@ -54,6 +55,7 @@ HOLDS: dict[Code, dict[str, Any]] = {
     "budget": {"runs_this_month": 2},
     "unmatured": {"unseen_windows": 2},
     "same_data": {"new_windows": 0},
+    "not_stale": {"not_stale": "not stale: not retraining has earned .002"},
 }
 
 
@@ -89,6 +91,7 @@ def test_at_every_bound_a_retraining_is_due(evidence: Evidence) -> None:
             "2 mature windows that the champion never saw; 2 are needed to compare on, and one",
         ),
         ("same_data", "the last attempt had the same windows"),
+        ("not_stale", "inputs moved, but the labels that are known say not stale: .* earned .002"),
     ],
 )
 def test_one_step_past_a_bound_it_is_held_back_and_says_why(code: Code, why: str) -> None:
@@ -119,10 +122,16 @@ def test_where_several_hold_it_back_the_first_is_said() -> None:
         ("budget", "due"),
         ("unmatured", "unmatured"),
         ("same_data", "due"),
+        ("not_stale", "due"),
     ],
 )
 def test_a_person_overrides_what_spares_and_not_what_is_honest(code: Code, said: Code) -> None:
     assert decide(MANUAL, **HOLDS[code]).code == said
+
+
+@pytest.mark.parametrize("trigger", ["staleness", "performance", "new_data", "schedule"])
+def test_only_drift_gives_way_to_labels(trigger: Trigger) -> None:
+    assert decide(replace(DRIFT, trigger=trigger), **HOLDS["not_stale"]).code == "due"
 
 
 def test_a_person_cannot_make_the_comparison_dishonest() -> None:

@@ -78,6 +78,26 @@ def test_a_loss_that_ended_has_to_have_cost_both_costs_by_itself() -> None:
     assert staleness(windows(0.01, 0.01, 0.0), 0.01).due
 
 
+@pytest.mark.parametrize(
+    ("gains", "due", "denies"),
+    [
+        ([0.0, -0.01], False, True),
+        ([0.0, 0.0049], False, True),
+        # half of what it takes alone, and drift is the other half
+        ([0.0, 0.005], False, False),
+        ([0.0, 0.0099], False, False),
+        ([0.0, 0.01], True, False),
+        # what was not judged says nothing either way
+        ([None, None], False, False),
+    ],
+)
+def test_labels_deny_drift_below_one_cost(
+    gains: list[float | None], due: bool, denies: bool
+) -> None:
+    found = staleness(windows(*gains, reason="labels are late"), 0.01)
+    assert (found.due, found.denies_drift) == (due, denies)
+
+
 def test_never_due_without_a_judged_window() -> None:
     for differences in (windows(), windows(None, None, reason="no labels yet")):
         found = staleness(differences, 1e-9)
