@@ -342,6 +342,18 @@ class Retraining(Value):
         return self
 
 
+class Retention(Value):
+    """How long what was recorded stays as it is, by the time of the data."""
+
+    window_profiles_days: int | None = Field(
+        default=730,
+        description="Profiles of older windows are merged into one for each month, by `mlops store "
+        "compact`; what the declared reference is made of stays. None: never.",
+        ge=31,
+        le=36_500,
+    )
+
+
 def object_path(model: str, stage: str, window: str | None = None) -> str:
     """Return a stage's path in the repository: `<model>/<stage>[/<window>].parquet`."""
     return f"{model}/{stage}/{window}.parquet" if window else f"{model}/{stage}.parquet"
@@ -375,6 +387,9 @@ class Declaration(Value):
     drift: Drift = Field(default_factory=Drift, description="How a window is judged.")
     retraining: Retraining = Field(
         default_factory=Retraining, description="When evidence becomes a retraining."
+    )
+    retention: Retention = Field(
+        default_factory=Retention, description="How long what was recorded stays as it is."
     )
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from mlops_assets.profiles.drift import (
 )
 from mlops_assets.profiles.profile import Profile, profile, profile_segments
 from mlops_assets.profiles.reference import PREDICTION, windows_of
+from mlops_assets.profiles.retention import merged_into
 from mlops_assets.profiles.segments import Segments, by_segment, largest
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
@@ -121,7 +122,7 @@ class Bench:
         features = set(own.importance)
         profiles = {}
         for name in windows_of(policy, window, list(rows)):
-            found = Profile.from_bytes(self.store.blob(rows[name]["profile"]))
+            found = self._profile(name, rows[name]["profile"])
             if found.rows and features <= set(found.columns):
                 profiles[name] = found
         if not profiles:
@@ -159,6 +160,17 @@ class Bench:
             one = windows.key(windows.ends(one))
         return found
 
+    def _profile(self, window: str, blob: str) -> Profile:
+        if not self.store.has_blob(blob):
+            month = merged_into(self.store, self.declaration.name, window)
+            if month:
+                raise ProfileError(
+                    f"the profile of {window}, which the reference is made of, was merged into "
+                    f"that of {month} by the declared retention; materialize drift_profile of "
+                    f"{window} to have it again"
+                )
+        return Profile.from_bytes(self.store.blob(blob))
+
     def _segment_profiles(
         self, policy: DriftPolicy, windows: Sequence[str], features: set[str]
     ) -> dict[str, dict[str, Profile]]:
@@ -167,7 +179,7 @@ class Bench:
         profiles: dict[str, dict[str, Profile]] = {}
         for row in self.store.latest("segments", model=self.declaration.name):
             if row["window"] in windows:
-                part = Profile.from_bytes(self.store.blob(row["profile"]))
+                part = self._profile(row["window"], row["profile"])
                 profiles.setdefault(row["window"], {})[row["segment"]] = part
         kept = largest(profiles, policy.most_segments)
         return {name: _only(p, features) for name, p in by_segment(profiles, kept).items()}

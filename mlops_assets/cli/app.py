@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mlops_assets.cli.output import print_json, stderr, stdout
+from mlops_assets.cli.output import AsJson, interruptible, print_json, stderr, stdout
+from mlops_assets.cli.store import store
 
 app = typer.Typer(
     name="mlops",
@@ -19,19 +18,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(store)
+
 Model = Annotated[str, typer.Argument(help="Name of a declared model.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the documented JSON form.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the decision.")]
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let a person stop what goes on later from where it stopped, and say so."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        stderr.print("\ninterrupted; the same command goes on where this one stopped", markup=False)
-        raise typer.Exit(130) from None
 
 
 @app.command()

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the documented JSON form.")]
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a person stop what goes on later from where it stopped, and say so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        stderr.print("\ninterrupted; the same command goes on where this one stopped", markup=False)
+        raise typer.Exit(130) from None
 
 
 def complain(message: str) -> None:

@@ -24,6 +24,7 @@ BLOBS = {
     "segments": ["profile", "policy"],
     "staleness": ["champion_twin_blob"],
     "estimators": ["estimator"],
+    "merged_profiles": ["profile"],
 }
 _SHOWN = 3  # of those that name the same thing
 _FETCHED = 500  # materializations at a time
@@ -72,6 +73,7 @@ class References:
     objects: Named[Recorded] = field(default_factory=Named)
     runs: Named[tuple[str, str]] = field(default_factory=Named)
     blobs: Named[str] = field(default_factory=Named)
+    merged: set[str] = field(default_factory=set)  # blobs that the retention lets go of
 
     def of_ledger(self, model: str, entries: Iterable[Entry]) -> None:
         """Note what the entries of a ledger name."""
@@ -104,9 +106,10 @@ class References:
         for kind, fields in KINDS.items():
             names = [f.name for f in fields if f.name == "commit_id" or f.name.endswith("_commit")]
             blobs = BLOBS.get(kind, [])
+            at = "period" if kind == "merged_profiles" else "window"
             for name in names + blobs:
                 found = store.query(
-                    f'SELECT "{name}" AS named, min("window") AS first, count(*) AS rows '  # noqa: S608 - names come from KINDS
+                    f'SELECT "{name}" AS named, min("{at}") AS first, count(*) AS rows '  # noqa: S608 - names come from KINDS
                     f'FROM "{kind}" WHERE model = ? GROUP BY 1 ORDER BY 2',
                     [model],
                 )
@@ -114,6 +117,8 @@ class References:
                     more = f" and {rows - 1} more rows" if rows > 1 else ""
                     to = self.blobs if name in blobs else self.commits
                     self._add(to, named, f"the store's {kind} of {first}{more}")
+        for month in store.latest("merged_profiles", model=model):
+            self.merged.update(*month["windows"].values())
 
     def of_run(self, run: TrackedRun) -> None:
         """Note what an MLflow run names."""

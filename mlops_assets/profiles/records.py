@@ -101,10 +101,10 @@ KINDS: Mapping[str, tuple[Field, ...]] = {
         "*model str, *cause str, window str, promoted bool, version int?, reason str, run_id str, "
         "minutes float?"
     ),
-    # what `retention` made of the profiles of old windows
+    # a month of windows in one profile, and one more for each segment: `windows` has the profiles
+    # that stood for each before, first the one that was merged
     "merged_profiles": _fields(
-        "*model str, *period str, profile str, rows int, first str, last str, windows json, "
-        "parts json"
+        "*model str, *period str, *segment str, profile str, rows int, windows json"
     ),
     # every request counts, so the moment it was made is part of the key
     "controls": _fields("*model str, *requested_at str, *action str, reason str, by str"),

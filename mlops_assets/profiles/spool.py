@@ -140,6 +140,10 @@ class Spool:
             raise StoreError(f"the blob {name} is damaged; delete it and make the profile again")
         return data
 
+    def has_blob(self, name: str) -> bool:
+        """Whether a blob is there, whole or not."""
+        return self._blob(name).is_file()
+
     def remove_blob(self, name: str, grace: float, *, rehearse: bool = False) -> int | None:
         """Remove a blob that nobody added within ``grace`` seconds; return its bytes, or None.
 

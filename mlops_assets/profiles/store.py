@@ -7,6 +7,7 @@ date, one at a time, under a lock that is held for a tenth of a second at most:
     index.duckdb    can be deleted at any time
     index.lock      held while the index is open
     rebuild.lock    held while it is made again
+    compact.lock    held while old profiles are merged
 """
 
 from __future__ import annotations
@@ -79,6 +80,10 @@ class Store:
     def blob(self, name: str) -> bytes:
         """Return a blob by its id; raises StoreError where it is absent or damaged."""
         return self._spool.blob(name)
+
+    def has_blob(self, name: str) -> bool:
+        """Whether a blob is there, whole or not."""
+        return self._spool.has_blob(name)
 
     def latest(self, kind: str, *, model: str, **equals: Any) -> list[dict[str, Any]]:
         """Return the newest row per key among those that match, sorted by key.
@@ -243,11 +248,15 @@ class Store:
                 tell(start + len(some), len(names))
         return set(names)
 
+    def compacting(self) -> contextlib.AbstractContextManager[None]:
+        """Keep others from compacting; raises StoreBusyError where another process does."""
+        return self._holding("compact.lock", "being compacted by another process")
+
     def _locked(self) -> contextlib.AbstractContextManager[None]:
         return self._holding("index.lock", "busy")
 
     def _rebuilding(self) -> contextlib.AbstractContextManager[None]:
-        return self._holding("rebuild.lock", "being made again by another process")
+        return self._holding("rebuild.lock", "being rebuilt by another process")
 
     @contextlib.contextmanager
     def _holding(self, name: str, otherwise: str) -> Iterator[None]:
@@ -258,7 +267,7 @@ class Store:
             lock.acquire()
         except Timeout as error:
             raise StoreBusyError(
-                f"the index of {self.root} was {otherwise} for {self._lock_timeout:g} s; try again"
+                f"the store {self.root} was {otherwise} for {self._lock_timeout:g} s; try again"
             ) from error
         try:
             yield
