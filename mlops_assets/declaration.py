@@ -347,8 +347,8 @@ class Retention(Value):
 
     window_profiles_days: int | None = Field(
         default=730,
-        description="Profiles of older windows are merged into one for each month, by `mlops store "
-        "compact`; what the declared reference is made of stays. None: never.",
+        description="Profiles of older windows are merged into one for each month, when another "
+        "month begins; what the declared reference is made of stays. None: never.",
         ge=31,
         le=36_500,
     )

@@ -1,6 +1,7 @@
 """One window's whylogs profile, judged against the reference of the champion that scored it."""
 
 import dataclasses
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,8 @@ from mlops_assets.assets.commits import key, partitions, read_commit, scan
 from mlops_assets.assets.judging import Bench, Judged
 from mlops_assets.assets.predictions import SCORE
 from mlops_assets.declaration import Declaration, load
-from mlops_assets.errors import DeclarationError, did_you_mean
+from mlops_assets.errors import DeclarationError, StoreError, did_you_mean
+from mlops_assets.profiles import retention
 from mlops_assets.profiles.drift import Verdict
 from mlops_assets.profiles.profile import Profile, profile, profile_segments
 from mlops_assets.profiles.segments import Segments, largest, pooled
@@ -23,6 +25,7 @@ from mlops_assets.resources import LedgerResource, RepositoryResource, StoreReso
 from mlops_assets.versions import Repository
 
 MOST_SHOWN, MOST_FEATURES, MOST_SHAPES = 52, 20, 3  # windows and features in a picture
+GRACE = timedelta(days=1)  # profiles added since then may be some other run's
 
 
 def build(declaration: Declaration) -> dg.AssetsDefinition:
@@ -77,6 +80,8 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         bench.store.add_blob(bench.policy.to_bytes())
         record_parts(bench.store, common, judged, pooled(parts, kept))
         record(bench.store, common, judged, batch, blob)
+        if retention.is_due(declaration, window):
+            merge_old(context, bench.store, declaration)
         metadata = shown(bench.store, declaration, judged, taken, entry)
         if taken.not_profiled:
             metadata["not_profiled"] = list(taken.not_profiled)
@@ -86,6 +91,16 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         )
 
     return drift_profile
+
+
+def merge_old(context: dg.AssetExecutionContext, store: Store, declaration: Declaration) -> None:
+    """Merge profiles that are old by now; a window is judged whether or not that can be done."""
+    try:
+        done = retention.compact(store, declaration, GRACE)
+    except StoreError as error:
+        context.log.warning("old profiles stay as they are until next month: %s", error)
+    else:
+        context.log.info("%s months merged, %s profiles removed", len(done.merged), done.removed)
 
 
 def profiled_rows(

@@ -77,6 +77,12 @@ def compact(
         return _compacted(store, declaration, grace, rehearse=rehearse)
 
 
+def is_due(declaration: Declaration, window: str) -> bool:
+    """Whether a window is the first of a month: when it comes, there may be more to merge."""
+    windows = declaration.windows
+    return _period(windows.key(windows.begins(window) - timedelta(seconds=1))) != _period(window)
+
+
 def merged_into(store: Store, model: str, window: str) -> str | None:
     """Return the month into whose profile that of a window was merged, if it was."""
     period = _period(window)

@@ -19,7 +19,7 @@ import pytest
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import StoreBusyError
 from mlops_assets.profiles.profile import Profile, profile, profile_segments
-from mlops_assets.profiles.retention import WHOLE, Compaction, compact, merged_into
+from mlops_assets.profiles.retention import WHOLE, Compaction, compact, is_due, merged_into
 from mlops_assets.profiles.store import Store
 from tests.profiles import stock
 from tests.profiles.weeks import rows
@@ -263,6 +263,24 @@ def test_a_window_whose_profile_is_lost_is_named_and_left_out(store: Store) -> N
     done = compact(store, declared(), NOW)
     assert "no blob" in done.kept[week(1)]
     assert week(1) not in months(store)["2024-01"]["windows"]
+
+
+@pytest.mark.parametrize(
+    ("every", "window", "due"),
+    [
+        ("week", "2024-02-05", True),
+        ("week", "2024-02-12", False),
+        ("day", "2024-02-01", True),
+        ("day", "2024-02-02", False),
+        ("hour", "2024-02-01T00", True),
+        ("hour", "2024-02-01T01", False),
+        ("month", "2024-02-01", True),
+    ],
+)
+def test_it_is_due_with_the_first_window_of_a_month(every: str, window: str, due: bool) -> None:
+    fields = declared().model_dump()
+    fields["windows"] = {"every": every, "start": "2024-01-01"}
+    assert is_due(Declaration.model_validate(fields), window) is due
 
 
 def test_two_at_once_are_not_let_in(store: Store) -> None:
