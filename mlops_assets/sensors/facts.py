@@ -173,13 +173,15 @@ class Situation:
         limit, metric = self.declaration.retraining.performance, self.declaration.metric
         if limit is None:
             return []
-        rows = self.store.latest(
-            "performance", model=self.declaration.name, champion=champion.version
-        )
+        rows = self.store.newest("performance", "champion", "value", model=self.declaration.name)
         return speaks.performance(
             champion,
             newest,
-            [(row["window"], row["value"]) for row in rows if row["value"] is not None],
+            [
+                (window, row["value"])
+                for window, row in sorted(rows.items())
+                if row["champion"] == champion.version and row["value"] is not None
+            ],
             metric=metric,
             worst=limit.worst,
             higher_is_better=metric_named(metric).higher_is_better,
@@ -200,12 +202,11 @@ class Situation:
         found = champion_staleness(self.declaration, self.store, self.landed, self.champion)
         if not found.due:
             return []
+        rows = self.store.newest("staleness", "champion", "gain", model=self.declaration.name)
         judged = max(
-            row["window"]
-            for row in self.store.latest(
-                "staleness", model=self.declaration.name, champion=champion.version
-            )
-            if row["gain"] is not None
+            window
+            for window, row in rows.items()
+            if row["champion"] == champion.version and row["gain"] is not None
         )
         return speaks.staleness(champion, newest, judged, found.sentence)
 

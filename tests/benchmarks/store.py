@@ -1,17 +1,24 @@
 """The store: what a tick of the sensors asks of it, and processes that write to it at once.
 
-A profile written is its blob (300 kB), its 30 distances and its verdict, each complete or absent and
-flushed to the disk; acknowledged when all are.
+A profile written is its blob (300 kB), its 30 distances and its verdict, flushed to the disk before
+it is acknowledged. Beside ours, what one would write first: the same rows in one DuckDB file, which a
+process opens for each profile and tries again while another has it, and in one SQLite file (WAL,
+synchronous=FULL).
 """
 
 from __future__ import annotations
 
 import os
+import random
+import sqlite3
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import duckdb
 
 from mlops_assets.profiles.index import Index
 from mlops_assets.profiles.store import Store
@@ -25,7 +32,7 @@ from tests.benchmarks.measuring import (
 
 SIZES = (10_000, 100_000)
 FEATURES = 30
-WRITERS, EACH, READERS = 8, 40, 2
+WRITERS, READERS, SECONDS = 8, 2, 6.0
 MODEL = "m"
 BLOB = 300_000  # bytes
 
@@ -60,8 +67,8 @@ def tick(store: Store, newest: str = "2013-01-01T00") -> None:
     for _ in range(2):
         store.newest("verdicts", "batch_version", "champion", model=MODEL)
         store.newest("labels", "version", model=MODEL)
-        for kind in ("performance", "staleness"):
-            store.newest(kind, "batch_version", "labels_version", model=MODEL)
+        for kind, unit in (("performance", "metric"), ("staleness", "measure")):
+            store.newest(kind, "batch_version", "labels_version", unit, model=MODEL)
     measures = ("champion", "since", "measure", "gain", "reason", "served")
     store.newest("staleness", *measures, model=MODEL)
     store.latest("verdicts", model=MODEL, window=newest)
@@ -107,6 +114,8 @@ def history(root: Path, windows: int) -> Store:
         "verdicts": f"SELECT i * 40, {own}, {sha}, 1, {sha}, {sha}, 500, .5, .7, false, 'stable', "
         f"repeat('within the limit ', 10), {sha}, '{{\"k\": 1}}', {sha} {every}",
         "labels": f"SELECT i * 40 + 1, {own}, {sha}, {sha}, 500, 100, 0 {every}",
+        "staleness": f"SELECT i * 40 + 3, {own}, 1, '2013-01-01', 'auc', .23, .71, .7, .01, '', 500, "
+        f".01, .1, .01, false, repeat('costs less ', 10), {', '.join([sha] * 9)} {every}",
         "performance": f"SELECT i * 40 + 2, {own}, 1, 'auc', .7, 500, .2, {', '.join([sha] * 5)} "
         f"{every}",
         "distances": f"SELECT i * 40 + 5 + f, sha256(i || ':' || f), TIMESTAMP '2020-01-01' + "
@@ -127,58 +136,215 @@ def _state(engine: Any) -> str:
     return str(name)
 
 
+class Written(Protocol):
+    """One way to keep what processes write."""
+
+    def write(self, window: str) -> None:
+        """Keep a profile, with its distances and its verdict."""
+
+    def read(self) -> dict[str, int]:
+        """Return the bytes of the newest profile of each window."""
+
+    def scores(self) -> dict[str, int]:
+        """Return how many distances each window has."""
+
+
+class Ours:
+    """The store."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+
+    def write(self, window: str) -> None:
+        add_verdict(self.store, window, self.store.add_blob(os.urandom(BLOB)))
+
+    def read(self) -> dict[str, int]:
+        rows = self.store.latest("verdicts", model=MODEL)
+        return {row["window"]: len(row["profile"]) for row in rows}
+
+    def scores(self) -> dict[str, int]:
+        found = self.store.query('SELECT "window", count(*) FROM distances GROUP BY ALL')
+        return dict(found.iter_rows())
+
+
+class Sql:
+    """The same rows in three tables of one file, opened for each profile."""
+
+    make = (
+        "CREATE TABLE profiles (id TEXT, data BLOB)",
+        "CREATE TABLE distances (win TEXT, feature TEXT, distance DOUBLE, own_high DOUBLE)",
+        "CREATE TABLE verdicts (win TEXT, profile TEXT, verdict TEXT, sentence TEXT)",
+    )
+
+    def __init__(self, root: Path) -> None:
+        self.path = root.with_suffix(f".{type(self).__name__.lower()}")
+        if not self.path.exists():
+            with closing(self.connect()) as connection:
+                for statement in self.make:
+                    connection.execute(statement)
+
+    def connect(self, *, read_only: bool = False) -> Any:
+        raise NotImplementedError
+
+    def write(self, window: str) -> None:
+        line = [v for n in range(FEATURES) for v in (window, f"f{n}", 0.1, 0.2)]
+        with closing(self.connect()) as connection:
+            connection.execute("BEGIN")
+            connection.execute("INSERT INTO profiles VALUES (?, ?)", (window, os.urandom(BLOB)))
+            every = ", ".join(["(?, ?, ?, ?)"] * FEATURES)
+            connection.execute(f"INSERT INTO distances VALUES {every}", line)
+            said = "within the limit " * 10
+            row = (window, window, "stable", said)
+            connection.execute("INSERT INTO verdicts VALUES (?, ?, ?, ?)", row)
+            connection.execute("COMMIT")
+
+    def read(self) -> dict[str, int]:
+        with closing(self.connect(read_only=True)) as connection:
+            rows = connection.execute("SELECT win, length(profile) FROM verdicts").fetchall()
+        return dict(rows)
+
+    def scores(self) -> dict[str, int]:
+        with closing(self.connect(read_only=True)) as connection:
+            counted = "SELECT win, count(*) FROM distances GROUP BY win"
+            return dict(connection.execute(counted).fetchall())
+
+
+class DuckDB(Sql):
+    """One process at a time has the file open to write, and then nobody else at all."""
+
+    def connect(self, *, read_only: bool = False) -> Any:
+        while True:
+            try:
+                return duckdb.connect(str(self.path), read_only=read_only)
+            except duckdb.IOException:
+                time.sleep(random.uniform(0.001, 0.02))
+
+
+class SQLite(Sql):
+    """One writes at a time, and others read beside it."""
+
+    def connect(self, *, read_only: bool = False) -> Any:
+        mode = "ro" if read_only else "rwc"
+        place = f"{self.path.as_uri()}?mode={mode}"
+        connection = sqlite3.connect(place, timeout=600, isolation_level=None, uri=True)
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+
+WAYS: dict[str, type[Ours | Sql]] = {"ours": Ours, "DuckDB": DuckDB, "SQLite": SQLite}
+
+
 def writers() -> None:
     """Print how fast several processes write profiles, and how long others wait to read."""
+    lines: list[list[object]] = []
+    rates = {}
+    for way in WAYS:
+        with tempfile.TemporaryDirectory() as folder:
+            written, seconds, waits = write_at_once(way, Path(folder) / "store")
+            rates[way] = written / seconds
+            lines.append(
+                [
+                    way,
+                    written,
+                    f"{rates[way]:.0f} /s",
+                    f"{rates['ours'] / rates[way]:.1f}x",
+                    len(waits),
+                    f"{max(waits) * 1000:.0f} ms",
+                ]
+            )
+            if way == "ours":
+                rebuilt = rebuild(Path(folder) / "store")
+    table(
+        f"{WRITERS} processes write profiles for {SECONDS:g} s while {READERS} read; none is lost",
+        ["", "written", "profiles", "ours", "reads", "longest wait to read"],
+        lines,
+    )
+    say(f"\nrebuilt from the files of the first: {rebuilt}")
     with tempfile.TemporaryDirectory() as folder:
-        module, root = "tests.benchmarks.store", str(Path(folder) / "store")
-        writing = [Worker(module, root, str(number)) for number in range(WRITERS)]
-        reading = [Worker(module, root, f"r{number}") for number in range(READERS)]
-        begun = time.perf_counter()
-        for worker in (*reading, *writing):
-            worker.send(profiles=EACH)
-        for worker in writing:
-            worker.receive()
-        seconds = time.perf_counter() - begun
-        (Path(folder) / "done").touch()
-        waits = [wait for worker in reading for wait in worker.receive()["waits"]]
-        for worker in (*reading, *writing):
-            worker.close()
-        store = Store(Path(root))
-        found = {row["window"]: row["profile"] for row in store.latest("verdicts", model=MODEL)}
-        scores = store.query("SELECT count(*) FROM distances").item()
-        expected = {f"{worker:02}-{n:04}" for worker in range(WRITERS) for n in range(EACH)}
-        assert set(found) == expected, f"{len(expected - set(found))} profiles were lost"
-        assert scores == len(expected) * FEATURES
-        assert all(len(store.blob(blob)) == BLOB for blob in found.values())
+        acknowledged, found = kill_a_writer(Path(folder) / "store")
     say(
-        f"\n{WRITERS} processes wrote {len(expected)} profiles in {seconds:.1f} s, "
-        f"{len(expected) / seconds:.0f} a second, none lost; meanwhile {READERS} processes read "
-        f"{len(waits)} times, the longest took {max(waits) * 1000:.0f} ms"
+        f"one of {WRITERS} writers killed -9 while it writes: {acknowledged} profiles that it had "
+        f"acknowledged are there, {found} in all, none of them half"
     )
 
 
-def write(root: Path, worker: int, profiles: int) -> dict[str, Any]:
-    """Write so many profiles."""
-    store = Store(root)
-    for number in range(profiles):
-        blob = store.add_blob(os.urandom(BLOB))
-        add_verdict(store, f"{worker:02}-{number:04}", blob)
-    return {"written": profiles}
+def write_at_once(way: str, root: Path) -> tuple[int, float, list[float]]:
+    """Return how many profiles were written in how many seconds, and how long each read took."""
+    store = WAYS[way](root)  # its tables are there
+    module = "tests.benchmarks.store"
+    writing = [Worker(module, str(root), way, f"w{number}") for number in range(WRITERS)]
+    reading = [Worker(module, str(root), way, f"r{number}") for number in range(READERS)]
+    begun = time.perf_counter()
+    for worker in (*reading, *writing):
+        worker.send(seconds=SECONDS)
+    acknowledged = {window for worker in writing for window in worker.receive()["windows"]}
+    seconds = time.perf_counter() - begun
+    waits = [wait for worker in reading for wait in worker.receive()["waits"]]
+    for worker in (*reading, *writing):
+        worker.close()
+    check(store, acknowledged)
+    return len(acknowledged), seconds, waits
 
 
-def read(root: Path) -> dict[str, Any]:
-    """Read until the writers are done."""
-    store, waits = Store(root), []
-    while not (root.parent / "done").exists():
-        begun = time.perf_counter()
-        store.latest("verdicts", model=MODEL)
-        waits.append(time.perf_counter() - begun)
-    return {"waits": waits}
+def kill_a_writer(root: Path) -> tuple[int, int]:
+    """Kill one of the writers; return how many profiles it had acknowledged, and all there are."""
+    module = "tests.benchmarks.store"
+    writing = [Worker(module, str(root), "ours", f"w{number}") for number in range(WRITERS)]
+    victim, *others = writing
+    for worker in writing:
+        worker.send(seconds=SECONDS / 2)
+    time.sleep(SECONDS / 4 + random.uniform(0, 0.2))
+    victim.process.kill()
+    victim.process.wait()
+    acknowledged = {window for worker in others for window in worker.receive()["windows"]}
+    for worker in others:
+        worker.close()
+    kept = (root.parent / "w0").read_text().splitlines()
+    store = Ours(root)
+    check(store, acknowledged | set(kept))
+    assert store.store.set_aside() == []
+    return len(kept), len(store.read())
 
 
-def main(root: str, role: str) -> None:
-    def answer(profiles: int) -> dict[str, Any]:
-        return read(Path(root)) if role.startswith("r") else write(Path(root), int(role), profiles)
+def check(store: Written, acknowledged: set[str]) -> None:
+    """Fail unless all that was acknowledged is there, and whole."""
+    found, scores = store.read(), store.scores()
+    assert acknowledged <= set(found), f"{len(acknowledged - set(found))} profiles were lost"
+    assert set(scores.values()) == {FEATURES}, "a window has some of its distances only"
+    assert set(found) <= set(scores)
+    if isinstance(store, Ours):
+        blobs = (row["profile"] for row in store.store.latest("verdicts", model=MODEL))
+        assert all(len(store.store.blob(blob)) == BLOB for blob in blobs)
+
+
+def rebuild(root: Path) -> str:
+    """Return how long it takes to make the index from the files."""
+    begun = time.perf_counter()
+    files = Store(root).rebuild()
+    seconds = time.perf_counter() - begun
+    return f"{files:,} files in {seconds:.2f} s, {files / seconds:,.0f} a second"
+
+
+def main(root: str, way: str, role: str) -> None:
+    """Write, or read, for so many seconds."""
+    store = WAYS[way](Path(root))
+    windows: list[str] = []
+    waits: list[float] = []
+
+    def answer(seconds: float) -> dict[str, Any]:
+        end = time.perf_counter() + seconds
+        with (Path(root).parent / role).open("a") as acknowledged:
+            while (begun := time.perf_counter()) < end:
+                if role.startswith("r"):
+                    store.read()
+                    waits.append(time.perf_counter() - begun)
+                    continue
+                windows.append(f"{role}-{len(windows):06}")
+                store.write(windows[-1])
+                print(windows[-1], file=acknowledged, flush=True)
+        return {"windows": windows, "waits": waits}
 
     answer_questions({"role": role}, answer)
 
