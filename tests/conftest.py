@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from mlops_assets.registry.ledger import Ledger
 from mlops_assets.versions import Repository, open_repository
 from tests import tiny
 
+PlayedTo = Callable[[int], "Played"]
 HOME_VARIABLES = ("MLOPS_HOME", "DAGSTER_HOME", "MLOPS_MODULE", "MLFLOW_TRACKING_URI")
 
 
@@ -113,7 +116,9 @@ def open_project(folder: Path, fresh_mlflow: Path) -> Played:
     sys.path.insert(0, str(folder))
     project = Project.find()
     project.home.prepare()
-    shutil.copy(fresh_mlflow, project.home.root / "mlflow" / "mlflow.db")
+    database = project.home.root / "mlflow" / "mlflow.db"
+    if not database.exists():
+        shutil.copy(fresh_mlflow, database)
     told: list[str] = []
     return Played(project, Player(project, project.declaration(tiny.MODEL), told.append), told)
 
@@ -147,15 +152,59 @@ def played(tmp_path: Path, fresh_mlflow: Path, as_it_was: None) -> Played:
     return open_project(tiny.make_project(tmp_path / "project"), fresh_mlflow)
 
 
+@pytest.fixture(scope="session")
+def begun(
+    tmp_path_factory: pytest.TempPathFactory, fresh_mlflow: Path, as_it_was: None
+) -> Callable[[int, Path], Played]:
+    """Return what opens, in a new folder, the tiny project as it was after so many turns.
+
+    The turns are played once: most tests begin with the same ones, and they take half a minute.
+    """
+    template = tiny.make_project(tmp_path_factory.mktemp("begun") / "project")
+    kept: dict[int, Path] = {}
+
+    def opened_after(turns: int, folder: Path) -> Played:
+        while turns not in kept:
+            played = open_project(template, fresh_mlflow)
+            played.turn(len(kept))
+            kept[len(kept) + 1] = template.parent / f"after {len(kept) + 1}"
+            shutil.copytree(template, kept[len(kept)])
+        return open_project(copied(kept[turns], folder, written_in=template), fresh_mlflow)
+
+    return opened_after
+
+
+def copied(project: Path, folder: Path, written_in: Path | None = None) -> Path:
+    """Copy a project with its home to another folder, and return that.
+
+    Of all that is in a home MLflow's database alone names its place.
+    """
+    shutil.copytree(project, folder)
+    before, now = str(written_in or project), str(folder)
+    with closing(sqlite3.connect(folder / ".mlops/mlflow/mlflow.db")) as database, database:
+        tables = database.execute("select name from sqlite_master where type = 'table'").fetchall()
+        for (table,) in tables:
+            columns = database.execute("select name, type from pragma_table_info(?)", [table])
+            for name, kind in columns.fetchall():
+                if "CHAR" in kind or kind == "TEXT":
+                    column = f'"{name}" = replace("{name}", ?, ?) where "{name}" like ?'
+                    change = f'update "{table}" set {column}'  # named by the database itself
+                    database.execute(change, [before, now, f"%{before}%"])
+    return folder
+
+
+@pytest.fixture
+def played_to(tmp_path: Path, begun: Callable[[int, Path], Played]) -> PlayedTo:
+    """Return what opens a tiny project after so many turns."""
+    return lambda turns: begun(turns, tmp_path / "project")
+
+
 @pytest.fixture(scope="module")
 def promoted(
-    tmp_path_factory: pytest.TempPathFactory, fresh_mlflow: Path, as_it_was: None
+    tmp_path_factory: pytest.TempPathFactory, begun: Callable[[int, Path], Played]
 ) -> Played:
     """Return a project with a first champion and two windows that it scored; shared by a module."""
-    folder = tiny.make_project(tmp_path_factory.mktemp("promoted") / "project")
-    opened = open_project(folder, fresh_mlflow)
-    opened.turn(*range(9))
-    return opened
+    return begun(9, tmp_path_factory.mktemp("promoted") / "project")
 
 
 @pytest.fixture(autouse=True)

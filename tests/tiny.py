@@ -148,13 +148,18 @@ def make_project(
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(dedent(text).lstrip())
+    write_history(root, windows, drift_at, regression=regression)
+    return root
+
+
+def write_history(root: Path, windows: int, drift_at: int, *, regression: bool = False) -> None:
+    """Write the files of a project's history, also in place of another one."""
     for kind in ("batches", "labels"):
-        (root / "history" / kind).mkdir(parents=True)
+        (root / "history" / kind).mkdir(parents=True, exist_ok=True)
     for number in range(windows):
         rows, outcomes = batch(number, drifted=number >= drift_at, regression=regression)
         rows.write_parquet(root / "history/batches" / f"{window(number)}.parquet")
         outcomes.write_parquet(root / "history/labels" / f"{window(number)}.parquet")
-    return root
 
 
 def environment(project: Path) -> dict[str, str]:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 from mlops_assets.declaration import load
 from tests import tiny
-from tests.conftest import open_project
+from tests.conftest import Played
 
 
-@pytest.mark.usefixtures("as_it_was")
 def test_scrambled_labels_of_a_window_change_none_of_its_predictions(
-    tmp_path: Path, fresh_mlflow: Path
+    tmp_path: Path, begun: Callable[[int, Path], Played]
 ) -> None:
     # given the same history twice, in one of them with the labels of one window scrambled
     scrambled = 8
     found = []
     for name in ("as it was", "scrambled"):
-        played = open_project(tiny.make_project(tmp_path / name), fresh_mlflow)
-        played.turn(*range(scrambled))
+        played = begun(scrambled, tmp_path / name)
         outcomes = tiny.batch(scrambled)[1]
         if name == "scrambled":
             outcomes = outcomes.with_columns(pl.col("paid").shuffle(seed=1))

@@ -13,7 +13,7 @@ from mlops_assets.cli.recovery import recover
 from mlops_assets.registry.owner import owner_tags
 from mlops_assets.resources import RegistryResource
 from tests import tiny
-from tests.conftest import Played, reopen
+from tests.conftest import Played, PlayedTo, reopen
 
 CHAIN = ("training_set", "model", "evaluation", "champion")
 
@@ -118,9 +118,9 @@ def test_promotion_does_not_trust_gates_of_another_evaluation(promoted: Played) 
     assert promoted.ledger.entries(tiny.MODEL) == before
 
 
-def test_deciding_the_same_cause_again_ends_the_same(played: Played) -> None:
+def test_deciding_the_same_cause_again_ends_the_same(played_to: PlayedTo) -> None:
     # given a promotion whose process was killed after it wrote the ledger: the alias is not moved
-    played.turn(*range(7))
+    played = played_to(7)
     before = played.ledger.entries(tiny.MODEL)
     registry = RegistryResource().registry()
     registry.set_champion(tiny.MODEL, None)
@@ -138,9 +138,9 @@ def test_deciding_the_same_cause_again_ends_the_same(played: Played) -> None:
     assert len(registry.client.search_model_versions("name = 'tiny'")) == 1
 
 
-def test_a_refused_challenger_is_no_failed_run(played: Played) -> None:
+def test_a_refused_challenger_is_no_failed_run(played_to: PlayedTo) -> None:
     # given a champion, and labels without any sense in the windows that follow
-    played.turn(*range(8))
+    played = played_to(8)
     for number in (8, 9):
         played.land(number, "batches", tiny.batch(number)[0])
         outcomes = tiny.batch(number)[1]
@@ -176,9 +176,11 @@ def test_the_registered_version_loads_as_an_ordinary_mlflow_model(promoted: Play
     assert scores == pytest.approx(ours.predict(rows).to_numpy())
 
 
-def test_a_promotion_killed_before_the_alias_is_finished_from_the_ledger(played: Played) -> None:
+def test_a_promotion_killed_before_the_alias_is_finished_from_the_ledger(
+    played_to: PlayedTo,
+) -> None:
     # given a ledger that says version 1, an alias that was never moved and no outcome
-    played.turn(*range(7))
+    played = played_to(7)
     registry = RegistryResource().registry()
     registry.set_champion(tiny.MODEL, None)
     for file in played.project.home.store.glob("*/**/*.json"):
@@ -194,9 +196,9 @@ def test_a_promotion_killed_before_the_alias_is_finished_from_the_ledger(played:
     assert any("finished initial:" in message for message in played.told)
 
 
-def test_a_challenger_that_learnt_nothing_new_is_no_challenger(played: Played) -> None:
+def test_a_challenger_that_learnt_nothing_new_is_no_challenger(played_to: PlayedTo) -> None:
     # given a champion, and as many new mature windows as are held out
-    played.turn(*range(8))
+    played = played_to(8)
     # when a retraining is started by hand
     result = played.materialize("retrain", *CHAIN)
     # then it says that there is nothing to compare, instead of promoting the champion's twin
@@ -206,9 +208,9 @@ def test_a_challenger_that_learnt_nothing_new_is_no_challenger(played: Played) -
     assert len(played.ledger.entries(tiny.MODEL)) == 1
 
 
-def test_changed_expressions_never_mix_with_what_was_stored(played: Played) -> None:
+def test_changed_expressions_never_mix_with_what_was_stored(played_to: PlayedTo) -> None:
     # given a champion, and expressions that are changed under the same names
-    played.turn(*range(8))
+    played = played_to(8)
     file = played.project.root / "tiny_project/defs/tiny/features.py"
     file.write_text(file.read_text().replace('pl.col("amount"),', 'pl.col("amount") * 100,'))
     again = reopen(played)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,12 @@ class Story:
 
 @pytest.fixture(scope="module")
 def promoted(
-    tmp_path_factory: pytest.TempPathFactory, fresh_mlflow: Path, as_it_was: None
+    tmp_path_factory: pytest.TempPathFactory, begun: Callable[[int, Path], Played]
 ) -> Played:
     """Return a project of its own, without drift: nothing is retrained by itself."""
-    folder = tiny.make_project(tmp_path_factory.mktemp("story") / "project", drift_at=99)
-    return open_project(folder, fresh_mlflow)
+    played = begun(9, tmp_path_factory.mktemp("story") / "project")
+    tiny.write_history(played.project.root, 14, drift_at=99)
+    return played
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,6 @@ def story(promoted: Played) -> Story:
             pl.when(place < labelled).then(pl.col("paid")).alias("paid")
         )
 
-    played.turn(*range(9))
     told.note("the first week is mature")
     played.land(9, "batches")
     played.player.settle()

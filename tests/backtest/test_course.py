@@ -15,7 +15,7 @@ from mlops_assets.batches.landing import Kind
 from mlops_assets.declaration import Declaration
 from mlops_assets.resources import RegistryResource
 from tests import tiny
-from tests.conftest import Played, open_project
+from tests.conftest import Played, PlayedTo, open_project
 
 WINDOWS = 14
 
@@ -99,8 +99,9 @@ def test_it_retrains_when_and_why_production_did(
     ] == held
 
 
-def test_its_models_are_those_of_production(played: Played, declaration: Declaration) -> None:
-    played.turn(*range(9))
+def test_its_models_are_those_of_production(played_to: PlayedTo) -> None:
+    played = played_to(7)
+    declaration = played.player.declaration
     entry = played.ledger.entries("tiny")[0]
     with gathered(declaration, None, files(played.project.root)) as history:
         backtest = Backtest(history, declaration)

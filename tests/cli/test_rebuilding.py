@@ -7,7 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from mlops_assets.registry.ledger import pinned_branch
 from mlops_assets.registry.run import RECORD
 from mlops_assets.resources import RegistryResource
 from tests import tiny
-from tests.conftest import Played, open_project
+from tests.conftest import Played
 
 FEATURES = "tiny_project/defs/tiny/features.py"
 DECLARED = "tiny_project/defs/tiny/defs.yaml"
@@ -39,16 +39,16 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def promoted(
-    tmp_path_factory: pytest.TempPathFactory, fresh_mlflow: Path, as_it_was: None
+    tmp_path_factory: pytest.TempPathFactory, begun: Callable[[int, Path], Played]
 ) -> Played:
     """Return a project in git with a superseded version, a champion, and a corrected window."""
-    folder = tiny.make_project(tmp_path_factory.mktemp("rebuilding") / "project", WINDOWS)
+    opened = begun(6, tmp_path_factory.mktemp("rebuilding") / "project")
+    folder = opened.project.root
     (folder / ".gitignore").write_text("history/\nhandmade-*\n__pycache__/\n")
     git(folder, "init", "--quiet")
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "-m", "as it was trained")
-    opened = open_project(folder, fresh_mlflow)
-    opened.turn(*range(WINDOWS))
+    opened.turn(*range(6, WINDOWS))
     corrected = tiny.batch(2)[1].with_columns(paid=pl.lit(1, dtype=pl.Int64))
     opened.land(2, "labels", corrected)
     opened.player.settle()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from mlops_assets.sensors.data import due
 from tests import tiny
-from tests.conftest import Played, reopen
+from tests.conftest import Played, PlayedTo, reopen
 
 
 def asked(played: Played) -> list[tuple[str, tuple[str, ...]]]:
@@ -30,9 +30,9 @@ def test_each_thing_is_due_once_and_in_its_order(played: Played) -> None:
     assert not played.player.tick("data")
 
 
-def test_labels_are_measured_when_they_are_mature_not_when_they_land(played: Played) -> None:
+def test_labels_are_measured_when_they_are_mature_not_when_they_land(played_to: PlayedTo) -> None:
     # given a champion and a window that it scored, whose labels are there but not mature
-    played.turn(*range(8))
+    played = played_to(8)
     newest = tiny.window(7)
     assert [one["metric"] for one in played.status["windows"] if one["window"] == newest] == [None]
     # when the next window moves the data's clock on

@@ -6,7 +6,7 @@ import dagster as dg
 
 from mlops_assets.profiles.records import fields_of
 from tests import tiny
-from tests.conftest import Played
+from tests.conftest import Played, PlayedTo
 
 
 def decisions(played: Played) -> list[tuple[str, str, str]]:
@@ -21,9 +21,9 @@ def control(played: Played, action: str, at: str) -> None:
     )
 
 
-def test_drift_is_held_back_while_paused_and_acted_on_after(played: Played) -> None:
+def test_drift_is_held_back_while_paused_and_acted_on_after(played_to: PlayedTo) -> None:
     # given a champion, a pause, and two windows that drifted
-    played.turn(*range(9))
+    played = played_to(9)
     control(played, "pause", "2024-03-01T00:00:00Z")
     played.turn(9, 10)
     # when the sensor ticks again and again
@@ -52,9 +52,9 @@ def test_drift_is_held_back_while_paused_and_acted_on_after(played: Played) -> N
     assert decisions(played).count(decisions(played)[-1]) == 1
 
 
-def test_a_person_overrides_the_pause_but_not_an_honest_comparison(played: Played) -> None:
+def test_a_person_overrides_the_pause_but_not_an_honest_comparison(played_to: PlayedTo) -> None:
     # given a champion that learnt every mature window, and a pause
-    played.turn(*range(7))
+    played = played_to(7)
     control(played, "pause", "2024-03-01T00:00:00Z")
     # when a person asks for a retraining
     control(played, "retrain", "2024-03-02T00:00:00Z")
@@ -70,9 +70,9 @@ def test_a_person_overrides_the_pause_but_not_an_honest_comparison(played: Playe
     assert played.ledger.entries("tiny")[-1].reason.startswith(("us asked", "Over"))
 
 
-def test_a_request_that_keeps_crashing_is_given_up_and_said(played: Played) -> None:
+def test_a_request_that_keeps_crashing_is_given_up_and_said(played_to: PlayedTo) -> None:
     # given a training that can't work: the features of a mature window are gone
-    played.turn(*range(6))
+    played = played_to(6)
     path = f"tiny/features/{tiny.window(2)}.parquet"
     with played.repository.transaction("main", "an accident", {}) as transaction:
         transaction.remove(path)
@@ -106,9 +106,9 @@ def test_a_window_that_never_came_is_said_until_it_comes(played: Played) -> None
     assert [row["window"] for row in played.status["missing"]] == [tiny.window(1)]
 
 
-def test_what_drifted_while_nobody_decided_is_said_in_one_row(played: Played) -> None:
+def test_what_drifted_while_nobody_decided_is_said_in_one_row(played_to: PlayedTo) -> None:
     # given a champion, and three windows that landed and were judged while no decision was made
-    played.turn(*range(9))
+    played = played_to(9)
     before = len(decisions(played))
     for number in (9, 10, 11, 12):
         played.land(number, "batches")
@@ -144,9 +144,11 @@ def test_what_drifted_while_nobody_decided_is_said_in_one_row(played: Played) ->
     }
 
 
-def test_ten_thousand_drift_events_after_two_dead_days_are_one_retraining(played: Played) -> None:
+def test_ten_thousand_drift_events_after_two_dead_days_are_one_retraining(
+    played_to: PlayedTo,
+) -> None:
     # given a champion, and 10,000 verdicts of drift that came in while nobody decided
-    played.turn(*range(9))
+    played = played_to(9)
     for number in (9, 10):
         played.land(number, "batches")
         played.land(number, "labels")
