@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import tiny
+from tests.conftest import PlayedTo
 
 
 def free_port() -> int:
@@ -35,10 +36,11 @@ def until(condition: Callable[[], bool], seconds: float, what: str, log: Path) -
         time.sleep(1)
 
 
-def test_a_landed_week_goes_through_to_a_retraining_by_itself(tmp_path: Path) -> None:
+def test_a_landed_week_goes_through_to_a_retraining_by_itself(
+    tmp_path: Path, played_to: PlayedTo
+) -> None:
     # given a history played up to the first drifted window, whose next will be the second
-    project = tiny.make_project(tmp_path / "project", windows=11, drift_at=8)
-    tiny.mlops(project, "replay", tiny.MODEL, "--until", tiny.window(8))
+    project = played_to(10).project.root
     before = status(project)
     assert before["windows"][-1]["verdict"] == "warning"
     log = tmp_path / "dev.log"
@@ -73,12 +75,12 @@ def test_a_landed_week_goes_through_to_a_retraining_by_itself(tmp_path: Path) ->
         assert "in use by `mlops dev`" in second.stderr
         # when one more week lands
         landed = tiny.mlops(
-            project, "land", tiny.MODEL, f"history/batches/{tiny.window(9)}.parquet"
+            project, "land", tiny.MODEL, f"history/batches/{tiny.window(10)}.parquet"
         )
         assert "picks it up" in landed.stdout
         # then it is scored, profiled and judged, and drift starts a retraining
         until(
-            lambda: status(project)["windows"][-1]["window"] == tiny.window(9),
+            lambda: status(project)["windows"][-1]["window"] == tiny.window(10),
             120,
             "a verdict",
             log,
