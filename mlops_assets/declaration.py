@@ -281,7 +281,7 @@ class Retraining(Value):
         le=10_000,
     )
     cooldown_windows: int = Field(
-        default=4, description="Windows that must pass between two retrainings.", ge=1, le=1000
+        default=3, description="Windows that must pass between two retrainings.", ge=1, le=1000
     )
     in_flight_minutes: float = Field(
         default=120,
