@@ -130,7 +130,7 @@ class Windows(Value):
             start, end = date.fromisoformat(earlier), date.fromisoformat(later)
             return (end.year - start.year) * 12 + end.month - start.month
         # naive on purpose: a day of 23 hours is still a day
-        first, last = (datetime.strptime(key, self.format) for key in (earlier, later))  # noqa: DTZ007
+        first, last = (datetime.strptime(key, self.format) for key in (earlier, later))  # noqa: DTZ007 both are of one zone
         span = last - first
         return round(
             span

@@ -273,7 +273,7 @@ def _check_numbers(labels: pl.Series, target: str) -> None:
 def _check_parameters(lightgbm: ModuleType, parameters: Mapping[str, Scalar]) -> None:
     # LightGBM passes over a misspelt parameter with no more than a warning. It publishes its
     # names through the C library; this reading of it is private but stable since 3.3.
-    table: dict[str, list[str]] = lightgbm.basic._ConfigAliases._get_all_param_aliases()  # noqa: SLF001
+    table: dict[str, list[str]] = lightgbm.basic._ConfigAliases._get_all_param_aliases()  # noqa: SLF001 told nowhere else
     reserved = {alias for name in _RESERVED for alias in (name, *table.get(name, ()))}
     reserved |= {
         alias for name in table if name.endswith("_seed") for alias in (name, *table[name])
