@@ -94,22 +94,19 @@ def test_running_it_again_changes_nothing_and_says_so(
     assert subprocess.run(repository, capture_output=True, text=True, check=True).stdout == head
 
 
-# shares of the undisturbed run's time, early and late; more of them in `make test-all`
+# shares of the undisturbed run's time, early and late
 MOMENTS = [
-    pytest.param([0.35, 0.3], id="early", marks=pytest.mark.slow),
+    pytest.param([0.35, 0.3], id="early"),
     pytest.param([0.55, 0.45, 0.3], id="in the first training"),
-    pytest.param([0.85, 0.5], id="late", marks=pytest.mark.slow),
+    pytest.param([0.85, 0.5], id="late"),
     *(
-        pytest.param(
-            [random.Random(n).uniform(0.1, 0.7) for _ in range(4)],
-            id=f"random {n}",
-            marks=pytest.mark.slow,
-        )
+        pytest.param([random.Random(n).uniform(0.1, 0.7) for _ in range(4)], id=f"random {n}")
         for n in range(6)
     ),
 ]
 
 
+@pytest.mark.slow  # a minute each; killed writers, landings and imports have tests of their own
 @pytest.mark.parametrize("moments", MOMENTS)
 def test_killed_at_any_moment_it_ends_the_same(
     tmp_path: Path, undisturbed: tuple[Path, dict[str, Any], float], moments: list[float]
@@ -201,6 +198,7 @@ def test_time_does_not_go_back(tmp_path: Path) -> None:
     assert tiny.outcome(project)["windows"] == []
 
 
+@pytest.mark.slow  # two replays; what an import leaves is in test_importing.py
 def test_an_imported_history_is_played_as_a_declared_one(
     tmp_path: Path, undisturbed: tuple[Path, dict[str, Any], float]
 ) -> None:

@@ -123,6 +123,7 @@ def test_a_bad_network_changes_no_decision(
     assert empty == []  # what is done a second time changes nothing: it would show so
 
 
+@pytest.mark.slow  # four minutes; a migration is compared in tests/versions/lakefs
 def test_a_home_moves_to_lakefs_in_the_middle(
     address: str,
     server: Server,
