@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -85,21 +86,7 @@ class Windows(Value):
             UnknownNameError: it is no window of this declaration.
 
         """
-        try:
-            begin = datetime.strptime(key, self.format).replace(tzinfo=ZoneInfo(self.timezone))
-        except ValueError as error:
-            raise UnknownNameError(
-                f"`{key}` is no {self.every}; keys are as {self.start}"
-            ) from error
-        outside = key < self.start or (self.end is not None and key >= self.end)
-        # by way of UTC, or an hour that the clocks skip would pass
-        if outside or self.key(begin.astimezone(UTC)) != key:
-            until = f" to before {self.end}" if self.end else ""
-            raise UnknownNameError(
-                f"`{key}` is none of the declared windows: every {self.every} from "
-                f"{self.start}{until}"
-            )
-        return begin
+        return _begins(self, key)
 
     def declares(self, key: str) -> bool:
         """Say whether `key` names a window of this declaration."""
@@ -153,3 +140,22 @@ class Windows(Value):
             self.every, timedelta(weeks=1)
         )
         return begin + by * unit
+
+
+@lru_cache(maxsize=100_000)  # a sensor asks for every landed window in each tick
+def _begins(windows: Windows, key: str) -> datetime:
+    try:
+        begin = datetime.strptime(key, windows.format).replace(tzinfo=ZoneInfo(windows.timezone))
+    except ValueError as error:
+        raise UnknownNameError(
+            f"`{key}` is no {windows.every}; keys are as {windows.start}"
+        ) from error
+    outside = key < windows.start or (windows.end is not None and key >= windows.end)
+    # by way of UTC, or an hour that the clocks skip would pass
+    if outside or windows.key(begin.astimezone(UTC)) != key:
+        until = f" to before {windows.end}" if windows.end else ""
+        raise UnknownNameError(
+            f"`{key}` is none of the declared windows: every {windows.every} from "
+            f"{windows.start}{until}"
+        )
+    return begin

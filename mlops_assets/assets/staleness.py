@@ -18,6 +18,7 @@ from mlops_assets.decisions.staleness import (
     StalenessPolicy,
     TwinDifference,
     default_cost,
+    latest_rate,
     staleness,
 )
 from mlops_assets.declaration import Declaration, load
@@ -314,12 +315,14 @@ def picture(past: Sequence[Mapping[str, Any]], unit: str) -> dg.MarkdownMetadata
     reigns = [(row["champion"], row["since"]) for row in past]
     sums: list[float] = []
     ahead: list[float] = []
+    judged: list[tuple[float, float]] = []
     for place, row in enumerate(past):
-        begins = place == 0 or reigns[place] != reigns[place - 1]
-        before, rate = (0.0, 0.0) if begins else (sums[-1], ahead[-1] - sums[-1])
-        gain = row["gain"]
-        sums.append(before if gain is None else before + gain * row["months"])
-        ahead.append(sums[-1] + (rate if gain is None else gain))
+        if place and reigns[place] != reigns[place - 1]:
+            judged = []
+        if row["gain"] is not None:
+            judged.append((row["gain"], row["months"]))
+        sums.append(sum(gain * length for gain, length in judged))
+        ahead.append(sums[-1] + latest_rate(judged))
     return plots.panels(
         windows,
         [

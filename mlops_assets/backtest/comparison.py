@@ -131,12 +131,15 @@ class Backtest:
 
     @cached_property
     def measured(self) -> list[str]:
-        """Those of them with mature labels, on which the first model's metric is defined."""
+        """Those of them with mature labels, on which the first model's gain is defined."""
         return [
             window
             for window in self.history.landed(self.history.windows[-1]).mature
             if window > self.frozen.window
-            and self.models.value(self.frozen.mark, window) is not None
+            and (
+                self.declaration.retraining.kpi is not None  # money is, of any window
+                or self.models.value(self.frozen.mark, window) is not None
+            )
         ]
 
     def course(self, declaration: Declaration, head_start: int = 0) -> Course:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +20,7 @@ from mlops_assets.decisions.staleness import Staleness, TwinDifference, stalenes
 from mlops_assets.declaration import Declaration
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.metrics import metric_named
+from mlops_assets.sensors.facts import against_drift
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Course:
     def facts(self, landed: LandedWindows) -> Facts:
         """Return what the governor looks at."""
         assert landed.now is not None
-        recent = past.within_a_month(self._attempts, landed.now)
+        recent = past.within_a_month(past.retrainings(self._attempts), landed.now)
         seen = self.champion.mark.windows[-1] if self.champion else ""
         return Facts(
             paused=None,
@@ -245,33 +247,30 @@ class Course:
     def _staleness(
         self, champion: speaks.Champion, landed: LandedWindows, newest: str
     ) -> list[Evidence]:
-        standing, judged = self._standing(landed)
+        standing = self._standing(landed)
         if not standing.due:
             return []
-        return speaks.staleness(champion, newest, judged, standing.sentence)
+        return speaks.staleness(champion, newest, standing.newest, standing.sentence)
 
     def _not_stale(self, landed: LandedWindows) -> str | None:
         if self.champion is None or "staleness" not in self.declaration.retraining.triggers:
             return None
-        standing, _ = self._standing(landed)
-        return standing.sentence if standing.denies_drift else None
+        return against_drift(self.declaration, self._standing(landed), landed)
 
-    def _standing(self, landed: LandedWindows) -> tuple[Staleness, str]:
-        """Return what not retraining has cost, and the newest window that was judged."""
+    def _standing(self, landed: LandedWindows) -> Staleness:
+        """Return what not retraining has cost since the champion was promoted."""
         served = self.champion
         assert served is not None
-        length, differences, first, judged = months(self.declaration), [], None, ""
-        for window in landed.batches:
-            if window <= served.window:
-                continue
-            if window not in landed.mature:
+        length, differences, first = months(self.declaration), [], None
+        mature = set(landed.mature)
+        for window in landed.batches[bisect_right(landed.batches, served.window) :]:
+            if window not in mature:
                 why = unjudged(self.declaration, landed, window)
                 differences.append(TwinDifference(window, length, None, why))
                 continue
             found = self.twins.compared(served.mark.windows, window)
             differences.append(TwinDifference(window, length, found.gain, found.reason))
-            if found.gain is not None:
-                judged = window
-                first = found.champion if first is None else first
+            if found.gain is not None and first is None:
+                first = found.champion
         unit = measure(self.declaration).partition(" ")[0]
-        return staleness(differences, cost(self.declaration, first), measure=unit), judged
+        return staleness(differences, cost(self.declaration, first), measure=unit)

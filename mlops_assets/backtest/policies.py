@@ -85,6 +85,11 @@ def replaced(
         if not isinstance(given, Mapping):
             raise DeclarationError(f"{where}: `{section}` is no mapping of fields")
         fields[section] = {**fields[section], **given}
+    if fields["retraining"]["kpi"] != base.retraining.kpi:
+        raise DeclarationError(
+            f"{where}: retraining.kpi: policies are compared in one unit, the model's own "
+            f"({base.retraining.kpi or base.metric}); declare another one there"
+        )
     try:
         return Policy(name, Declaration.model_validate(fields))
     except ValidationError as error:

@@ -13,6 +13,7 @@ from mlops_assets.assets.twins import chosen
 from mlops_assets.backtest.history import WINDOW
 from mlops_assets.backtest.models import Models
 from mlops_assets.declaration import load
+from mlops_assets.errors import FeatureError, TrainingError
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.twins import MOST_ROWS, Comparison, compare_twins, draws, fit_twin
@@ -37,19 +38,8 @@ class Twins:
 
     def compared(self, learnt: Windows, window: str) -> Comparison:
         """Compare on a window what was known before it with what a champion of `learnt` knew."""
-        fresh = self.known_before(window)
         if (learnt, window) not in self._compared:
-            kpi = self.models.declaration.retraining.kpi
-            self._compared[learnt, window] = compare_twins(
-                self.models.rows(window),
-                self.fitted(fresh),
-                self.fitted(learnt),
-                target=TARGET,
-                metric=self.models.declaration.metric,
-                usual_labelled=[self._labelled(one) for one in fresh],
-                kpi=load(kpi) if kpi else None,
-                months=months(self.models.declaration),
-            )
+            self._compared[learnt, window] = self._compare(learnt, window)
         return self._compared[learnt, window]
 
     def known_before(self, window: str) -> Windows:
@@ -90,6 +80,26 @@ class Twins:
             )
             self.seconds[windows] = time.perf_counter() - begun
         return self._fitted[windows]
+
+    def _compare(self, learnt: Windows, window: str) -> Comparison:
+        kpi, rows = self.models.declaration.retraining.kpi, self.models.rows(window)
+        try:
+            known = self.known_before(window)
+            fresh, champion = self.fitted(known), self.fitted(learnt)
+        except (TrainingError, FeatureError) as error:
+            # as in production: it can't be judged, and everything else goes on
+            labelled = rows[TARGET].count()
+            return Comparison(None, None, None, labelled, f"there are no twins: {error}")
+        return compare_twins(
+            rows,
+            fresh,
+            champion,
+            target=TARGET,
+            metric=self.models.declaration.metric,
+            usual_labelled=[self._labelled(one) for one in known],
+            kpi=load(kpi) if kpi else None,
+            months=months(self.models.declaration),
+        )
 
     def _labelled(self, window: str) -> float:
         rows = self.models.rows(window)

@@ -39,6 +39,12 @@ def refused_in_a_row(attempts: Sequence[Attempt]) -> int:
     return count
 
 
+def retrainings(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Return the attempts after the first promotion: what came before is no retraining."""
+    done = [attempt.promoted for attempt in attempts]
+    return list(attempts[done.index(True) + 1 :]) if True in done else []
+
+
 def within_a_month(attempts: Sequence[Attempt], now: datetime) -> list[Attempt]:
     """Return the attempts of the month before `now`."""
     return [attempt for attempt in attempts if now - MONTH < attempt.ended <= now]

@@ -68,7 +68,7 @@ class Facts:
             before the first.
         failed_attempts: how often a run for this cause crashed.
         refused_in_a_row: challengers refused since the last promotion.
-        runs_this_month: attempts that ended in the month of the data's time before now.
+        runs_this_month: attempts after the first promotion that ended in the month of the data's time before now.
         minutes_this_month: what they took, in minutes of a run.
         not_stale: what mature labels say against a retraining that drift asks for, or None.
 
@@ -117,8 +117,8 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
     """Decide about one piece of evidence. None: its own retraining is running already.
 
     A person's request overrides the pause, the breaker, the cooldown and the budget, never what
-    makes the comparison honest. The first training is not held back by breaker and cooldown, since
-    nothing serves yet. Drift gives way to labels that say it does no harm.
+    makes the comparison honest. The first training is not held back by breaker, cooldown and
+    budget, since nothing serves yet. Drift gives way to labels that say it does no harm.
     """
     running = (
         facts.in_flight_minutes is not None and facts.in_flight_minutes < rules.in_flight_minutes
@@ -163,7 +163,7 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
             "budget",
             rules.runs_per_month is not None
             and facts.runs_this_month >= rules.runs_per_month
-            and not by_hand,
+            and not (by_hand or first_one),
             f"{facts.runs_this_month} retrainings within a month, the budget is "
             f"{rules.runs_per_month}",
         ),
@@ -171,7 +171,7 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
             "budget",
             rules.minutes_per_month is not None
             and facts.minutes_this_month >= rules.minutes_per_month
-            and not by_hand,
+            and not (by_hand or first_one),
             f"retrainings took {facts.minutes_this_month:.1f} minutes within a month, the budget "
             f"is {rules.minutes_per_month or 0:g}",
         ),
@@ -195,7 +195,7 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
         (
             "not_stale",
             facts.not_stale is not None and evidence.trigger == "drift",
-            f"inputs moved, but the labels that are known say {facts.not_stale}",
+            f"inputs moved, but {facts.not_stale}",
         ),
     ]
     for code, holds_back, why in holds:

@@ -24,6 +24,7 @@ _AUC_COST = 0.01  # for a month
 _SHARE_COST = 0.03  # of the champion's first value, for a month: metrics with a unit of their own
 _COSTS = 2  # that the sum and a month at the latest rate must reach together
 _DRIFTED_COSTS = 1  # the same where the inputs drift: that is evidence too, but not of a loss
+_WEEK = 7 / (365.25 / 12)  # months; a rate is of no less, for one day's or one hour's is noise
 _SHOWN = 3
 
 
@@ -70,13 +71,15 @@ class Staleness:
 
     Attributes:
         total: sum of gain x months over the judged windows, signed.
-        rate: gain of the latest judged window, for a month; 0 where none was judged.
+        rate: gain of the latest judged window, for a month; of shorter ones than a week, the mean
+            of the latest week's. 0 where none was judged.
         cost: of a retraining, in the unit of total; None where nothing was judged that it is a
             share of.
         due: whether total + rate x 1 month >= 2 costs.
-        denies_drift: whether what was judged speaks against a retraining that drift alone asks
-            for: total + rate x 1 month < 1 cost.
+        denial: what was judged says against a retraining that drift alone asks for; None unless
+            total + rate x 1 month < 1 cost.
         judged: how many windows were.
+        newest: the key of the latest of them; empty where none was.
         unjudged: the keys of those that were not, in order.
         sentence: all of it for a person.
 
@@ -86,8 +89,9 @@ class Staleness:
     rate: float
     cost: float | None
     due: bool
-    denies_drift: bool
+    denial: str | None
     judged: int
+    newest: str
     unjudged: tuple[str, ...]
     sentence: str
 
@@ -116,25 +120,49 @@ def staleness(
     judged = [(one, one.gain) for one in ordered if one.gain is not None]
     unjudged = [one for one in ordered if one.gain is None]
     total = math.fsum(gain * one.months for one, gain in judged)
-    rate = judged[-1][1] if judged else 0.0
+    rate = latest_rate([(gain, one.months) for one, gain in judged])
     if judged and cost is None:
         raise ValueError("windows were judged, so what a retraining costs has to be known")
-    due = denies_drift = False
+    due, denial = False, None
     if cost is not None and judged:
         due = total + rate >= _COSTS * cost
-        denies_drift = total + rate < _DRIFTED_COSTS * cost
+        if total + rate < _DRIFTED_COSTS * cost:
+            denial = (
+                f"by the labels up to {judged[-1][0].window} not retraining has cost "
+                f"{_short(total)}, {_short(total + rate)} with a month at the latest rate: less "
+                f"than one retraining, {_short(cost)}"
+            )
     return Staleness(
         total=total,
         rate=rate,
         cost=cost,
         due=due,
-        denies_drift=denies_drift,
+        denial=denial,
         judged=len(judged),
+        newest=judged[-1][0].window if judged else "",
         unjudged=tuple(one.window for one in unjudged),
         sentence="; ".join(
             [*_said(total, rate, cost, len(judged), measure, due=due), *_unjudged(unjudged)]
         ),
     )
+
+
+def latest_rate(gains: Sequence[tuple[float, float]]) -> float:
+    """Return the mean gain, for a month, of the latest windows that make up a week or more.
+
+    Args:
+        gains: (gain, months) of each judged window, oldest first. 0 where there are none.
+
+    """
+    latest: list[tuple[float, float]] = []
+    for one in reversed(gains):
+        latest.append(one)
+        if math.fsum(months for _, months in latest) > _WEEK * (1 - 1e-9):
+            break
+    if len(latest) < 2:
+        return latest[0][0] if latest else 0.0
+    weight = math.fsum(months for _, months in latest)
+    return math.fsum(gain * months for gain, months in latest) / weight
 
 
 def default_cost(metric: str, first_value: float) -> float:

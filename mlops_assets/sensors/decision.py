@@ -82,13 +82,22 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
 def gone_without(
     declaration: Declaration, landed: LandedWindows, store: Store
 ) -> Iterable[Decision]:
-    """Yield a decision for each window whose batch or labels should be there and are not."""
+    """Yield a decision for each window whose batch or labels should be there and are not.
+
+    Once for each, and once more when they came after all.
+    """
     missing = missing_windows(landed, declaration)
+    said = {
+        row["cause"]: row
+        for row in store.latest("decisions", model=declaration.name, trigger="missing")
+    }
     now = {
         **{f"missing:batches:{window}": window for window in missing.batches},
         **{f"missing:labels:{window}": window for window in missing.labels},
     }
     for cause, window in now.items():
+        if cause in said and said[cause]["code"] != "arrived":
+            continue  # asked for each by itself, many gaps would make a tick long
         evidence = Evidence(cause, "missing", window, "", None)
         if cause.startswith("missing:batches"):
             code: Code = "missing_batch"
@@ -103,7 +112,7 @@ def gone_without(
                 "have not landed: the window is neither measured nor learnt from"
             )
         yield Decision(evidence, retrain=False, code=code, reason=reason)
-    for row in store.latest("decisions", model=declaration.name, trigger="missing"):
+    for row in said.values():
         if row["cause"] not in now and row["code"] != "arrived":
             what = row["cause"].split(":")[1]
             yield Decision(

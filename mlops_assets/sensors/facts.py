@@ -6,6 +6,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,7 @@ from mlops_assets.decisions import attempts as past
 from mlops_assets.decisions import evidence as speaks
 from mlops_assets.decisions.attempts import Attempt
 from mlops_assets.decisions.governor import Evidence, Facts, Rules
+from mlops_assets.decisions.staleness import Staleness
 from mlops_assets.declaration import Declaration
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.profiles.store import Store
@@ -101,8 +103,8 @@ class Situation:
                 job_name=job, tags={CAUSE_TAG: one.cause}, statuses=[dg.DagsterRunStatus.FAILURE]
             )
         )
-        attempts = self.attempts()
-        recent = past.within_a_month(attempts, self.landed.now) if self.landed.now else []
+        attempts, now = self.attempts, self.landed.now
+        recent = past.within_a_month(past.retrainings(attempts), now) if now else []
         return Facts(
             paused=paused(self.store, self.declaration.name),
             in_flight_minutes=minutes,
@@ -115,31 +117,39 @@ class Situation:
             refused_in_a_row=past.refused_in_a_row(attempts),
             runs_this_month=len(recent),
             minutes_this_month=sum(attempt.minutes for attempt in recent),
-            not_stale=self.not_stale(),
+            not_stale=self.not_stale() if one.trigger == "drift" else None,
         )
 
     def not_stale(self) -> str | None:
         """Say why mature labels speak against a retraining that drift asks for, if they do."""
         if self.champion is None or "staleness" not in self.declaration.retraining.triggers:
             return None
-        found = champion_staleness(self.declaration, self.store, self.landed, self.champion)
-        return found.sentence if found.denies_drift else None
+        return against_drift(self.declaration, self.standing, self.landed)
+
+    @cached_property
+    def standing(self) -> Staleness:
+        """What not retraining has cost since the champion was promoted."""
+        assert self.champion is not None
+        return champion_staleness(self.declaration, self.store, self.landed, self.champion)
 
     @property
     def since_training(self) -> int | None:
         """Windows since the last finished retraining of a model that has a champion."""
-        entries = self._decided()
+        entries = self._decided
         if not any(entry.event == "promoted" for entry in entries) or self.landed.newest is None:
             return None  # a refused first training may be tried again with the next labels
         return self.declaration.windows.distance(entries[-1].window, self.landed.newest)
 
+    @cached_property
     def attempts(self) -> list[Attempt]:
-        """Return the attempts that ended, oldest first."""
+        """The attempts that ended, oldest first; those of windows now undeclared are left out."""
         model, mature = self.declaration.name, self.landed.mature
         took = {r["cause"]: r["minutes"] or 0.0 for r in self.store.latest("outcomes", model=model)}
         holdout = self.declaration.gates.holdout_windows
         found = []
-        for entry in self._decided():
+        for entry in self._decided:
+            if not self.declaration.windows.declares(entry.window):
+                continue
             seen = max(entry.training_windows, default="")
             if entry.event == "refused":  # it was compared on windows that it did not learn from
                 at = bisect_right(mature, seen) - 1 + holdout
@@ -155,6 +165,7 @@ class Situation:
             )
         return found
 
+    @cached_property
     def _decided(self) -> list[Entry]:
         entries = self.ledger.entries(self.declaration.name)
         # letting an old version go is no retraining
@@ -198,17 +209,23 @@ class Situation:
         return speaks.schedule(champion, newest, every) if every else []
 
     def _staleness(self, champion: speaks.Champion, newest: str) -> list[Evidence]:
-        assert self.champion is not None
-        found = champion_staleness(self.declaration, self.store, self.landed, self.champion)
+        found = self.standing
         if not found.due:
             return []
-        rows = self.store.newest("staleness", "champion", "gain", model=self.declaration.name)
-        judged = max(
-            window
-            for window, row in rows.items()
-            if row["champion"] == champion.version and row["gain"] is not None
-        )
-        return speaks.staleness(champion, newest, judged, found.sentence)
+        return speaks.staleness(champion, newest, found.newest, found.sentence)
+
+
+def against_drift(
+    declaration: Declaration, standing: Staleness, landed: LandedWindows
+) -> str | None:
+    """Return what labels say against a retraining that drift asks for, if they say anything.
+
+    Labels of windows from before those that the verdict goes by know nothing of the drift.
+    """
+    if standing.denial is None or landed.newest is None:
+        return None
+    late = declaration.windows.distance(standing.newest, landed.newest)
+    return standing.denial if late < declaration.drift.of_last else None
 
 
 def asked(row: dict[str, Any]) -> str:
