@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from mlops_assets.assets.model import load_model
@@ -167,3 +168,19 @@ def test_policies_share_their_models_and_are_valued_alike(backtest: Backtest) ->
         assert one.share == pytest.approx(one.net / best.net)
     assert calendar.attempts > drift.attempts
     assert calendar.minutes > 0
+
+
+def test_a_twin_that_cannot_be_fitted_is_a_window_not_judged(
+    tmp_path: Path, declaration: Declaration
+) -> None:
+    # given a first week in which nobody paid: nothing can be learnt from it
+    project = tiny.make_project(tmp_path / "poor", 6)
+    labels = project / "history/labels" / f"{tiny.window(0)}.parquet"
+    pl.read_parquet(labels).with_columns(paid=pl.lit(0, pl.Int8)).write_parquet(labels)
+
+    with gathered(declaration, None, files(project)) as history:
+        found = Backtest(history, declaration).twins.compared((tiny.window(0),), tiny.window(5))
+
+    assert (found.gain, found.champion) == (None, None)
+    assert found.reason.startswith("there are no twins: ")
+    assert found.rows > 0

@@ -52,6 +52,10 @@ def test_the_name_is_no_part_of_what_a_policy_is(tmp_path: Path, base: Declarati
         ("retraining: {triggers: [schedule]}", "the trigger `schedule` needs `every_windows`"),
         ("retraining: {triggers: [wind]}", r"retraining\.triggers\.0"),
         ("retraining: {cooldown_windows: 1}", "cooldown_windows 1 must be above"),
+        (
+            "retraining: {kpi: pkg.money:KPI, cost: 9}",
+            r"retraining\.kpi: policies are compared in one",
+        ),
         ("retraining: [schedule]", "`retraining` is no mapping"),
         ("- drift", "is no mapping"),
         ("retraining: {", "is no YAML"),

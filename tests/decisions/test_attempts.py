@@ -7,6 +7,7 @@ from mlops_assets.decisions.attempts import (
     Attempt,
     new_windows,
     refused_in_a_row,
+    retrainings,
     within_a_month,
 )
 
@@ -24,6 +25,15 @@ def test_refusals_count_from_the_last_promotion() -> None:
     assert refused_in_a_row([refused, promoted]) == 0
     assert refused_in_a_row([refused, promoted, refused, refused]) == 2
     assert refused_in_a_row([refused, refused, refused]) == 3
+
+
+def test_what_led_to_the_first_champion_is_no_retraining() -> None:
+    refused, first, again = attempt(), attempt(promoted=True), attempt(promoted=True, seen="c")
+
+    assert retrainings([]) == []
+    assert retrainings([refused, refused]) == []
+    assert retrainings([refused, first]) == []
+    assert retrainings([refused, first, refused, again]) == [refused, again]
 
 
 def test_a_month_is_of_the_datas_time_and_its_end_counts() -> None:

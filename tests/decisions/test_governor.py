@@ -55,7 +55,7 @@ HOLDS: dict[Code, dict[str, Any]] = {
     "budget": {"runs_this_month": 2},
     "unmatured": {"unseen_windows": 2},
     "same_data": {"new_windows": 0},
-    "not_stale": {"not_stale": "not stale: not retraining has earned .002"},
+    "not_stale": {"not_stale": "by the labels up to w not retraining has earned .002"},
 }
 
 
@@ -91,7 +91,7 @@ def test_at_every_bound_a_retraining_is_due(evidence: Evidence) -> None:
             "2 mature windows that the champion never saw; 2 are needed to compare on, and one",
         ),
         ("same_data", "the last attempt had the same windows"),
-        ("not_stale", "inputs moved, but the labels that are known say not stale: .* earned .002"),
+        ("not_stale", "inputs moved, but by the labels up to w not retraining has earned .002"),
     ],
 )
 def test_one_step_past_a_bound_it_is_held_back_and_says_why(code: Code, why: str) -> None:
@@ -142,6 +142,10 @@ def test_a_person_cannot_make_the_comparison_dishonest() -> None:
 
 def test_the_first_training_has_nobody_to_be_compared_with() -> None:
     assert decide(INITIAL, windows_since_training=None, unseen_windows=0).code == "due"
+
+
+def test_the_first_training_takes_no_budget() -> None:
+    assert decide(INITIAL, runs_this_month=2, minutes_this_month=99.0).code == "due"
 
 
 def test_the_first_training_is_not_held_back_by_a_cooldown() -> None:

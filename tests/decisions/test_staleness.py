@@ -11,6 +11,7 @@ from mlops_assets.decisions.staleness import (
     StalenessPolicy,
     TwinDifference,
     default_cost,
+    latest_rate,
     staleness,
 )
 from mlops_assets.errors import DeclarationError
@@ -95,7 +96,43 @@ def test_labels_deny_drift_below_one_cost(
     gains: list[float | None], due: bool, denies: bool
 ) -> None:
     found = staleness(windows(*gains, reason="labels are late"), 0.01)
-    assert (found.due, found.denies_drift) == (due, denies)
+    assert (found.due, found.denial is not None) == (due, denies)
+
+
+def test_the_denial_says_up_to_where_labels_tell_and_its_own_limit() -> None:
+    found = staleness(windows(0.002, 0.001, None, reason="labels are late"), 0.01)
+    assert found.newest == "2013-002"
+    assert found.denial == (
+        "by the labels up to 2013-002 not retraining has cost 0.0030, 0.0040 with a month at the "
+        "latest rate: less than one retraining, 0.0100"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gains", "months", "rate"),
+    [
+        ([], 1.0, 0.0),
+        # a week or a month is a rate by itself
+        ([0.5, 0.1], WEEK, 0.1),
+        ([0.5, 0.1], 1.0, 0.1),
+        # of days the latest seven
+        ([9.0, *[0.01] * 6, 0.08], WEEK / 7, 0.02),
+        ([0.01, 0.03], WEEK / 7, 0.02),
+        # of hours a week's
+        ([9.0, *[0.02] * 168], WEEK / 168, 0.02),
+    ],
+)
+def test_a_rate_is_of_a_week_at_least(gains: list[float], months: float, rate: float) -> None:
+    assert latest_rate([(gain, months) for gain in gains]) == pytest.approx(rate)
+    if gains:
+        judged = windows(*gains, months=months)
+        assert staleness(judged, 1.0).rate == pytest.approx(rate)
+
+
+def test_one_noisy_day_is_not_due() -> None:
+    # given days of nothing, of which one draw was .025: a month at that rate is over twice the cost
+    days = windows(*[0.0] * 12, 0.025, months=WEEK / 7)
+    assert not staleness(days, 0.01).due
 
 
 def test_never_due_without_a_judged_window() -> None:

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.batches.maturity import LandedWindows
+from mlops_assets.decisions.staleness import TwinDifference, staleness
+from mlops_assets.declaration import Declaration
+from mlops_assets.sensors.facts import against_drift
+from tests import tiny
+from tests.conftest import open_project
+
+
+@pytest.fixture
+def declaration(tmp_path: Path, fresh_mlflow: Path) -> Declaration:
+    return open_project(tiny.make_project(tmp_path / "project", 3), fresh_mlflow).player.declaration
+
+
+@pytest.mark.parametrize(
+    ("judged", "newest", "denied"),
+    [
+        # given a verdict by 2 of the last 3 windows: labels of one of them may deny it
+        (4, 5, True),
+        (4, 6, True),
+        # what they say of quiet windows before is no denial
+        (4, 7, False),
+        (4, 40, False),
+    ],
+)
+def test_labels_of_windows_before_the_drift_say_nothing_against_it(
+    declaration: Declaration, judged: int, newest: int, denied: bool
+) -> None:
+    quiet = [TwinDifference(tiny.window(number), 0.23, 0.0) for number in range(judged + 1)]
+    batches = tuple(tiny.window(number) for number in range(newest + 1))
+    landed = LandedWindows(batches, (), (), datetime(2024, 1, 1, tzinfo=UTC))
+
+    said = against_drift(declaration, staleness(quiet, 0.01), landed)
+
+    assert (said is not None) is denied
+
+
+def test_what_was_not_judged_denies_nothing(declaration: Declaration) -> None:
+    landed = LandedWindows((tiny.window(0),), (), (), None)
+    unknown = [TwinDifference(tiny.window(0), 0.23, None, "labels are late")]
+
+    assert against_drift(declaration, staleness(unknown, 0.01), landed) is None
