@@ -128,9 +128,10 @@ def staleness(
         due = total + rate >= _COSTS * cost
         if total + rate < _DRIFTED_COSTS * cost:
             denial = (
-                f"by the labels up to {judged[-1][0].window} not retraining has cost "
-                f"{_short(total)}, {_short(total + rate)} with a month at the latest rate: less "
-                f"than one retraining, {_short(cost)}"
+                f"by the labels up to {judged[-1][0].window} not retraining has "
+                f"{'cost' if total >= 0 else 'earned'} {_short(abs(total))}; with a month at the "
+                f"latest rate that costs {_short(total + rate)}, less than a retraining's "
+                f"{_short(cost)}"
             )
     return Staleness(
         total=total,

@@ -103,8 +103,8 @@ def test_the_denial_says_up_to_where_labels_tell_and_its_own_limit() -> None:
     found = staleness(windows(0.002, 0.001, None, reason="labels are late"), 0.01)
     assert found.newest == "2013-002"
     assert found.denial == (
-        "by the labels up to 2013-002 not retraining has cost 0.0030, 0.0040 with a month at the "
-        "latest rate: less than one retraining, 0.0100"
+        "by the labels up to 2013-002 not retraining has cost 0.0030; with a month at the latest "
+        "rate that costs 0.0040, less than a retraining's 0.0100"
     )
 
 
