@@ -94,7 +94,8 @@ class Spool:
                 aside.parent.mkdir(exist_ok=True)
                 if aside.exists():
                     aside = aside.with_name(f"{name}.{uuid.uuid4().hex[:8]}")
-                os.replace(path, aside)
+                with contextlib.suppress(FileNotFoundError):  # a rebuild beside it was quicker
+                    os.replace(path, aside)
                 _log.warning("set aside %s: %s", aside, error)
         return sorted(found, key=lambda one: (one.recorded_at, one.id))
 

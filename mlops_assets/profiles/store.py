@@ -140,7 +140,7 @@ class Store:
         if not self.root.exists():
             return 0
         with self._rebuilding():
-            return self._make(tell)
+            return self._make(tell)[0]
 
     def set_aside(self) -> list[str]:
         """Return the names of files that came in and were no records."""
@@ -198,7 +198,7 @@ class Store:
                 if state is not None:
                     self._memory.see(self._index.stamp(), state)
             if state is None:
-                self._made()
+                added += self._made()
                 continue
             if some:
                 # killed before this, the next one finds them in the index, and moves them
@@ -221,31 +221,46 @@ class Store:
         with self._locked():
             return question()
 
-    def _made(self) -> None:
-        """Make an index where there is none, or one of other tables, unless somebody else does."""
+    def _made(self) -> int:
+        """Make an index where there is none, or one of other tables, unless somebody else does.
+
+        Return how many rows of it are of files in incoming.
+        """
         with self._rebuilding():
             with self._locked():
                 if self._index.state() is not None:
-                    return
-            self._make(None)
+                    return 0
+            return self._make(None)[1]
 
-    def _make(self, tell: Tell | None) -> int:
+    def _make(self, tell: Tell | None) -> tuple[int, int]:
+        """Make the index; return how many files it is of, and how many rows are of incoming."""
         draft = Index(self.root / "index.draft.duckdb")
         draft.create()
         files = self._fill(draft, self._spool.settled(), tell)
-        with self._locked():  # what others have indexed meanwhile
-            files |= self._fill(draft, set(self._spool.settled()) - files, tell)
+        new = 0
+        for some in _parts([name for name in self._spool.incoming() if name not in files]):
+            opened = self._spool.opened(some)
+            new += draft.insert(opened, self._spool.is_incoming)[0]
+            files |= {f"{one.id}.json" for one in opened}
+        with self._locked():
+            # what the old index has and its inserter, who looks no more, hasn't settled yet; read
+            # before the settled ones are listed, as a file moves from incoming to there, never back
+            late = self._spool.opened(name for name in self._spool.incoming() if name not in files)
+            names = {f"{one.id}.json" for one in late}
+            files |= self._fill(draft, set(self._spool.settled()) - files - names, tell)
+            new += draft.insert(late, self._spool.is_incoming)[0]
             draft.replace(self._index.path)
-        return len(files)
+        return len(files | names), new
 
     def _fill(self, index: Index, files: Iterable[str], tell: Tell | None) -> set[str]:
         """Insert settled files in the order of time, without holding all of them in memory."""
         names = [name for _, name in self._spool.moments(files)]
-        for start in range(0, len(names), _AT_ONCE):
-            some = names[start : start + _AT_ONCE]
-            index.insert(self._spool.opened(some, settled=True), lambda _: False)
+        done = 0
+        for some in _parts(names):
+            index.insert(self._spool.opened(some, settled=True), self._spool.is_incoming)
+            done += len(some)
             if tell:
-                tell(start + len(some), len(names))
+                tell(done, len(names))
         return set(names)
 
     def compacting(self) -> contextlib.AbstractContextManager[None]:
@@ -273,3 +288,8 @@ class Store:
             yield
         finally:
             lock.release()
+
+
+def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), _AT_ONCE):
+        yield names[start : start + _AT_ONCE]

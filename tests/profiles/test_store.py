@@ -18,7 +18,9 @@ import pytest
 from filelock import FileLock
 
 from mlops_assets.errors import StoreBusyError, StoreError, UnknownNameError
+from mlops_assets.profiles.index import Index
 from mlops_assets.profiles.records import KINDS
+from mlops_assets.profiles.spool import Spool
 from mlops_assets.profiles.store import Store
 
 KILLED_WHILE = """
@@ -172,6 +174,39 @@ def test_the_index_can_be_deleted_damaged_or_rebuilt(store: Store) -> None:
     assert answers(store) == before
     store.rebuild()
     assert answers(store) == before
+
+
+@pytest.mark.parametrize("settles_first", [True, False])
+def test_a_rebuild_between_insert_and_settle_loses_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, settles_first: bool
+) -> None:
+    store.add("batches", batch("0"))
+    store.refresh()
+    store.add("batches", batch("1"))
+    flush, listed, others = Index.flush, Spool.incoming, []
+
+    def rebuild_beside(index: Index) -> None:
+        flush(index)
+        if not others:
+            others.append("rebuilt")
+            Store(store.root).rebuild()
+
+    def settle_beside(spool: Spool) -> list[str]:
+        names = listed(spool)
+        if settles_first and others == ["rebuilt"]:
+            others.append("settled")
+            spool.settle(names)
+        return names
+
+    monkeypatch.setattr(Index, "flush", rebuild_beside)
+    monkeypatch.setattr(Spool, "incoming", settle_beside)
+    for number in (2, 3):
+        store.refresh()
+        store.add("batches", batch(str(number)))
+
+    assert [row["window"] for row in store.rows("batches")] == ["0", "1", "2", "3"]
+    store.rebuild()
+    assert [row["window"] for row in store.rows("batches")] == ["0", "1", "2", "3"]
 
 
 def test_what_is_no_record_is_set_aside_and_named(
