@@ -8,7 +8,7 @@ import math
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import polars as pl
@@ -131,15 +131,49 @@ def checked(kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
     return {field.name: _value(kind, field, record) for field in fields}
 
 
-def identity(kind: str, content: Content) -> str:
-    """Return the SHA-256 of the kind and a record, or several in one file: the file's name."""
-    return hashlib.sha256(_canonical({"kind": kind, _field_of(content): content})).hexdigest()
+def identity(kind: str, content: Content, follows: str | None = None) -> str:
+    """Return the SHA-256 of the kind and a record, or several in one file: the file's name.
+
+    ``follows`` is the record_id of a newer one of the same key, after which this state returned:
+    without it, the file would be the one of before.
+    """
+    return hashlib.sha256(_canonical(_envelope(kind, content, follows))).hexdigest()
 
 
-def sealed(kind: str, content: Content) -> bytes:
-    """Return what stands in the file of a record or several, stamped with the wall clock (UTC)."""
-    now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-    return _canonical({"kind": kind, "recorded_at": now, _field_of(content): content})
+def sealed(
+    kind: str, content: Content, follows: str | None = None, after: datetime | None = None
+) -> bytes:
+    """Return what stands in the file of a record or several, stamped with the wall clock (UTC).
+
+    It is later than ``after`` (UTC, naive), wherever the clock stands.
+    """
+    now = datetime.now(UTC).replace(tzinfo=None)
+    if after is not None:
+        now = max(now, after + timedelta(microseconds=1))
+    stamp = {"recorded_at": now.isoformat(timespec="microseconds")}
+    return _canonical(_envelope(kind, content, follows) | stamp)
+
+
+def same_content(kind: str, content: Content, file: bytes) -> bool:
+    """Whether a file holds this record, or these, whatever it follows."""
+    envelope = json.loads(file)
+    return bool(envelope["kind"] == kind and envelope.get(_field_of(content)) == content)
+
+
+def file_of(record_id: str) -> str:
+    """Return the id of the file that holds a row."""
+    return record_id.partition(".")[0]
+
+
+def key_of(kind: str, content: Content) -> dict[str, Any]:
+    """Return the key columns of a record, or of the first of several."""
+    record = content[0] if isinstance(content, list) else content
+    return {field.name: record[field.name] for field in fields_of(kind) if field.key}
+
+
+def _envelope(kind: str, content: Content, follows: str | None) -> dict[str, Any]:
+    envelope = {"kind": kind, _field_of(content): content}
+    return envelope if follows is None else envelope | {"follows": follows}
 
 
 @dataclass(frozen=True)
@@ -163,7 +197,7 @@ def opened(name: str, content: bytes) -> Opened:
         several = "records" in envelope
         records: Content = envelope["records"] if several else envelope["record"]
         moment = datetime.fromisoformat(envelope["recorded_at"])
-        file = identity(kind, records)
+        file = identity(kind, records, envelope.get("follows"))
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{name} is no record of the store: {error}") from error
     if name != f"{file}.json":

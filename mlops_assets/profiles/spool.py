@@ -34,10 +34,19 @@ class Spool:
 
     def add(self, name: str, content: bytes) -> None:
         """Add a record's file, unless it is there."""
-        file = f"{name}.json"
+        if not self.has(name):
+            self._publish(Path(self._incoming, f"{name}.json"), content)
+
+    def has(self, name: str) -> bool:
+        """Whether a record's file is there."""
         # in this order: a file moves from incoming to records, never back
-        if not Path(self._incoming, file).exists() and not self.is_settled(file):
-            self._publish(Path(self._incoming, file), content)
+        return self.is_incoming(name) or self.is_settled(f"{name}.json")
+
+    def record(self, name: str) -> bytes:
+        """Return a record's file, wherever it is."""
+        with contextlib.suppress(FileNotFoundError):
+            return Path(self._incoming, f"{name}.json").read_bytes()
+        return Path(self._settled(f"{name}.json")).read_bytes()
 
     def incoming(self) -> list[str]:
         """Return the names of files that came in and are not in the index yet, the oldest first."""

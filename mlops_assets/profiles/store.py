@@ -42,8 +42,8 @@ _READ_SECONDS = 0.1  # files are read so long while others wait for the index
 class Store:
     """The store under ``root``, which is made by the first write.
 
-    ``lock_timeout`` is in seconds; a longer wait for the index raises StoreBusyError. Adding never
-    waits.
+    ``lock_timeout`` is in seconds; a longer wait for the index raises StoreBusyError. Adding what
+    is new never waits.
     """
 
     def __init__(self, root: Path, lock_timeout: float = 10.0) -> None:
@@ -58,9 +58,10 @@ class Store:
         return Store, (self.root, self._lock_timeout)
 
     def add(self, kind: str, record: Mapping[str, Any]) -> str:
-        """Add a record and return its id; adding the same record again changes nothing.
+        """Add a record and return its id; adding the newest of its key again changes nothing.
 
-        Raises StoreError that names a missing, unknown or wrong field, UnknownNameError for an
+        One that was there before, and then another, is the newest again: a state that returned.
+        The index is asked for that, which may raise StoreBusyError. Raises StoreError that names a missing, unknown or wrong field, UnknownNameError for an
         unknown kind.
         """
         return self._add(kind, records.checked(kind, record))
@@ -68,7 +69,8 @@ class Store:
     def add_many(self, kind: str, several: Sequence[Mapping[str, Any]]) -> str:
         """Add records in one file, all or none; raises as `add` does.
 
-        The same records in the same order again change nothing; none at all are no file.
+        The same records in the same order again change nothing, unless the first one's key has a
+        newer record; none at all are no file.
         """
         plain = [records.checked(kind, record) for record in several]
         return self._add(kind, plain) if plain else ""
@@ -152,7 +154,15 @@ class Store:
 
     def _add(self, kind: str, content: records.Content) -> str:
         name = records.identity(kind, content)
-        self._spool.add(name, records.sealed(kind, content))
+        follows, after = None, None
+        if self._spool.has(name):  # then it is the newest of its key, or was before another came
+            for row in self._select(kind, records.key_of(kind, content), newest=True):
+                follows, after = row["record_id"], row["recorded_at"]
+                file = records.file_of(follows)
+                if records.same_content(kind, content, self._spool.record(file)):
+                    return file
+                name = records.identity(kind, content, follows)
+        self._spool.add(name, records.sealed(kind, content, follows, after))
         if name.startswith(_HELPS) and self._index.stamp() is not None:
             with contextlib.suppress(StoreBusyError):
                 Store(self.root, lock_timeout=0).refresh()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,56 @@ def test_the_same_record_twice_changes_nothing(store: Store) -> None:
     assert store.add("batches", dict(reversed(batch().items()))) == first
     assert store.refresh() == 0
     assert answers(store) == before
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_state_that_returns_is_the_newest_again(store: Store, several: bool) -> None:
+    def add(version: str) -> str:
+        if not several:
+            return store.add("batches", batch(version=version))
+        return store.add_many("batches", [batch(version="v"), batch("2013-01-08", version=version)])
+
+    def newest() -> tuple[str, int]:
+        latest, rows = store.latest("batches", model="m"), store.rows("batches")
+        return latest[-1]["version"], len(rows) // (1 + several)
+
+    first, second = add("a"), add("b")
+    third = add("a")
+    assert newest() == ("a", 3)
+    assert len({first, second, third}) == 3
+    assert add("a") == third
+    assert newest() == ("a", 3)
+    fourth, fifth = add("b"), add("a")
+    assert newest() == ("a", 5)
+    assert len({first, second, third, fourth, fifth}) == 5
+
+    before = answers(store)
+    store.rebuild()
+    assert answers(store) == before
+    assert add("a") == fifth
+    assert newest() == ("a", 5)
+    assert store.set_aside() == []
+
+
+def test_a_state_returns_where_the_clock_stepped_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Ahead:
+            return cls.fromtimestamp(time.time() + 3600, tz)
+
+    store.add("batches", batch(version="a"))
+    with monkeypatch.context() as clock:
+        clock.setattr("mlops_assets.profiles.records.datetime", Ahead)
+        store.add("batches", batch(version="b"))
+
+    for version in ("a", "b", "a"):
+        store.add("batches", batch(version=version))
+        store.add("batches", batch(version=version))
+        assert [row["version"] for row in store.latest("batches", model="m")] == [version]
+
+    assert [row["version"] for row in store.rows("batches")] == ["a", "b", "a", "b", "a"]
 
 
 def test_every_kind_comes_back_as_it_was_added(store: Store) -> None:
