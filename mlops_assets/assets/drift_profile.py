@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import dagster as dg
+import duckdb
 import polars as pl
 
 from mlops_assets.assets import plots
@@ -13,7 +14,7 @@ from mlops_assets.assets.commits import key, partitions, read_commit, scan
 from mlops_assets.assets.judging import Bench, Judged
 from mlops_assets.assets.predictions import SCORE
 from mlops_assets.declaration import Declaration, load
-from mlops_assets.errors import DeclarationError, StoreError, did_you_mean
+from mlops_assets.errors import DeclarationError, MlopsError, did_you_mean
 from mlops_assets.profiles import retention
 from mlops_assets.profiles.drift import Verdict
 from mlops_assets.profiles.profile import Profile, profile, profile_segments
@@ -97,7 +98,7 @@ def merge_old(context: dg.AssetExecutionContext, store: Store, declaration: Decl
     """Merge profiles that are old by now; a window is judged whether or not that can be done."""
     try:
         done = retention.compact(store, declaration, GRACE)
-    except StoreError as error:
+    except (MlopsError, duckdb.Error) as error:
         context.log.warning("old profiles stay as they are until next month: %s", error)
     else:
         context.log.info("%s months merged, %s profiles removed", len(done.merged), done.removed)

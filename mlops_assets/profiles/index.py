@@ -43,7 +43,26 @@ _SILENT = "SET enable_progress_bar = false"  # it would stand in the output of a
 # flushes once, when they no longer do, and lets files out of incoming only after that
 _UNFLUSHED = "SET fsync_mode = 'NONE'; SET auto_checkpoint_skip_wal_threshold = 0"
 _FOREIGN_LOCK_SECONDS = 10
+_DAMAGED = (duckdb.OperationalError, duckdb.InternalError, duckdb.CatalogException)
+_FULL = ("no space left", "disk full", "out of memory")  # as DuckDB and the system spell it
 _OWN_COLUMNS = {"event_id": "BIGINT", "record_id": "VARCHAR", "recorded_at": "TIMESTAMP"}
+
+
+def says_corrupt(error: duckdb.Error) -> bool:
+    """Whether DuckDB read a block that isn't what it wrote; it has no class for that."""
+    text = str(error).lower()
+    return "corrupt" in text or "checksum" in text
+
+
+def is_damage(error: duckdb.Error) -> bool:
+    """Whether an index that answers so has to be made again."""
+    return not _is_full(error) and (isinstance(error, _DAMAGED) or says_corrupt(error))
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether memory or the disk is full, which says nothing against the file."""
+    text = str(error).lower()
+    return isinstance(error, duckdb.OutOfMemoryException) or any(full in text for full in _FULL)
 
 
 def _columns(kind: str) -> dict[str, str]:
@@ -117,7 +136,9 @@ class Index:
         try:
             with self._attached(read_only=True) as engine:
                 return self._state(engine)
-        except (duckdb.Error, OSError):
+        except (duckdb.Error, OSError) as error:
+            if _is_full(error):
+                raise
             return None
 
     def flush(self) -> None:
@@ -212,7 +233,10 @@ class Index:
             return self._state(engine), found
 
     def query(self, sql: str, params: Sequence[Any]) -> pl.DataFrame:
-        """Run one read-only statement on a connection of its own."""
+        """Run one read-only statement on a connection of its own.
+
+        Raises StoreError, or duckdb.Error where the file is damaged.
+        """
         try:
             with contextlib.closing(duckdb.connect(str(self.path), read_only=True)) as connection:
                 connection.execute(_SILENT)
@@ -220,6 +244,8 @@ class Index:
                 frame: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
                 return frame
         except duckdb.Error as error:
+            if says_corrupt(error):
+                raise
             raise StoreError(f"the query failed: {error}") from error
 
     @contextlib.contextmanager

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from mlops_assets.errors import StoreBusyError
 from mlops_assets.profiles import records
-from mlops_assets.profiles.index import Index, State
+from mlops_assets.profiles.index import Index, State, is_damage
 from mlops_assets.profiles.memory import Memory, Newest, Row, Rows
 from mlops_assets.profiles.spool import Spool
 
@@ -33,7 +33,6 @@ Tell = Callable[[int, int], None]
 
 _log = logging.getLogger(__name__)
 
-_DAMAGED = (duckdb.OperationalError, duckdb.InternalError, duckdb.CatalogException)
 _AT_ONCE = 500  # files indexed at a time where nobody waits
 _HELPS = ("00", "55", "aa", "ff")  # one in 64 who add indexes what came in, if nobody else does
 _READ_SECONDS = 0.1  # files are read so long while others wait for the index
@@ -196,20 +195,21 @@ class Store:
         return known or self._brought_in(waiting)[1]
 
     def _brought_in(self, waiting: list[str]) -> tuple[int, State]:
-        added = 0
+        added, was_damaged = 0, False
         while True:
             some: list[str] = []
             with self._locked():
-                state = self._memory.state(self._index) or self._index.state()
-                if state is not None and waiting:
-                    some, opened = self._spool.opened_in(waiting, _READ_SECONDS)
-                    new, state = self._index.insert(opened, self._spool.is_incoming)
-                    added += new
-                if state is not None:
-                    self._memory.see(self._index.stamp(), state)
+                try:
+                    some, new, state = self._inserted(waiting)
+                except duckdb.Error as error:
+                    if was_damaged or not is_damage(error):
+                        raise
+                    self._discard(error)
+                    was_damaged, new, state = True, 0, None
             if state is None:
                 added += self._made()
                 continue
+            added += new
             if some:
                 # killed before this, the next one finds them in the index, and moves them
                 self._index.flush()
@@ -218,18 +218,34 @@ class Store:
             if not waiting:
                 return added, state
 
+    def _inserted(self, waiting: list[str]) -> tuple[list[str], int, State | None]:
+        """Index some files under the lock; return which, how many rows were new, and the state."""
+        some, new = [], 0
+        state = self._memory.state(self._index) or self._index.state()
+        if state is not None and waiting:
+            some, opened = self._spool.opened_in(waiting, _READ_SECONDS)
+            new, state = self._index.insert(opened, self._spool.is_incoming)
+        if state is not None:
+            self._memory.see(self._index.stamp(), state)
+        return some, new, state
+
     def _read(self, question: Callable[[], T]) -> T:
         """Ask the index; one that turns out damaged is made again first."""
         try:
             with self._locked():
                 return question()
-        except _DAMAGED as error:
-            _log.warning("the index of %s is damaged and made again: %s", self.root, error)
+        except duckdb.Error as error:
+            if not is_damage(error):
+                raise
             with self._locked():
-                self._index.discard()
+                self._discard(error)
         self._current()
         with self._locked():
             return question()
+
+    def _discard(self, error: duckdb.Error) -> None:
+        _log.warning("the index of %s is damaged and made again: %s", self.root, error)
+        self._index.discard()
 
     def _made(self) -> int:
         """Make an index where there is none, or one of other tables, unless somebody else does.

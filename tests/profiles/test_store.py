@@ -5,11 +5,13 @@ import logging
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
@@ -225,6 +227,75 @@ def test_the_index_can_be_deleted_damaged_or_rebuilt(store: Store) -> None:
     assert answers(store) == before
     store.rebuild()
     assert answers(store) == before
+
+
+def _break_a_block(index: Path) -> None:
+    """Damage a block that no table's description is in, so that the file still opens."""
+    whole = index.read_bytes()
+    for at in range(2**17, len(whole), 2**18):
+        index.write_bytes(whole[:at] + bytes(64 * [0xA5]) + whole[at + 64 :])
+        with duckdb.connect(str(index), read_only=True) as engine:
+            try:
+                engine.execute("FROM batches").fetchall()
+            except duckdb.Error as error:
+                if "checksum" in str(error):
+                    return
+                raise
+    pytest.fail("no block of the table was found")
+
+
+@pytest.mark.parametrize("waits", [0, 1])
+def test_a_broken_block_in_the_middle_of_the_index_heals(store: Store, waits: int) -> None:
+    store.add_many("batches", [batch(str(n), version=f"v{n * n}") for n in range(20_000)])
+    store.refresh()
+    questions: list[Callable[[Store], int]] = [
+        lambda asked: asked.query("FROM batches").height,
+        lambda asked: len(asked.latest("batches", model="m")),
+        lambda asked: len(asked.newest("batches", "version", model="m")),
+    ]
+    for number, question in enumerate(questions):
+        copy = Store(Path(shutil.copytree(store.root, store.root.with_name(f"copy-{number}"))))
+        _break_a_block(copy.root / "index.duckdb")
+        for _ in range(waits):
+            copy.add("batches", batch("one more"))
+        assert question(copy) == 20_000 + waits
+        with duckdb.connect(str(copy.root / "index.duckdb"), read_only=True) as engine:
+            assert len(engine.execute("FROM batches").fetchall()) == 20_000 + waits
+
+
+def test_a_block_that_an_insert_finds_broken_heals(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add("batches", batch("0"))
+    store.refresh()
+    store.add("batches", batch("1"))
+    found = ["Corrupt database file: computed checksum 1 does not match stored checksum 2"]
+    insert = Index.insert
+
+    def broken(index: Index, *given: Any) -> Any:
+        if found:
+            raise duckdb.Error(found.pop())
+        return insert(index, *given)
+
+    monkeypatch.setattr(Index, "insert", broken)
+    assert len(store.rows("batches")) == 2
+
+
+@pytest.mark.parametrize(
+    "full", [duckdb.OutOfMemoryException("of 1 GB"), duckdb.IOException("No space left on device")]
+)
+def test_a_full_memory_or_disk_discards_no_index(
+    store: Store, monkeypatch: pytest.MonkeyPatch, full: duckdb.Error
+) -> None:
+    store.add("batches", batch())
+    store.refresh()
+    inode = (store.root / "index.duckdb").stat().st_ino
+    with monkeypatch.context() as memory:
+        memory.setattr(Index, "select", lambda *_, **__: (_ for _ in ()).throw(full))
+        with pytest.raises(type(full)):
+            Store(store.root).rows("batches")
+    assert len(store.rows("batches")) == 1
+    assert (store.root / "index.duckdb").stat().st_ino == inode
 
 
 @pytest.mark.parametrize("settles_first", [True, False])
