@@ -148,7 +148,8 @@ class Bench:
             row["window"] for row in self.store.latest("batches", model=self.declaration.name)
         }
         found = []
-        one = windows.key(windows.ends(last))
+        # a declaration that begins later now knows the champion's windows no more
+        one = windows.key(windows.ends(last)) if windows.declares(last) else windows.start
         while one < window:
             if one not in rows:
                 why = "landed, and was not judged" if one in landed else "never landed"

@@ -8,7 +8,9 @@ import pytest
 from mlops_assets.batches.maturity import LandedWindows
 from mlops_assets.decisions.staleness import TwinDifference, staleness
 from mlops_assets.declaration import Declaration
-from mlops_assets.sensors.facts import against_drift
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.ledger import Draft, Ledger
+from mlops_assets.sensors.facts import Situation, against_drift
 from tests import tiny
 from tests.conftest import open_project
 
@@ -39,6 +41,28 @@ def test_labels_of_windows_before_the_drift_say_nothing_against_it(
     said = against_drift(declaration, staleness(quiet, 0.01), landed)
 
     assert (said is not None) is denied
+
+
+def test_a_declaration_that_begins_later_now_leaves_attempts_of_before_out(
+    tmp_path: Path, declaration: Declaration
+) -> None:
+    # given a champion of a window that is declared no more, and a refusal of one that is
+    ledger = Ledger(tmp_path / "ledger")
+    facts = {"reason": "better", "trigger": "drift", "training_windows": (tiny.window(0),)}
+    for number, event, version in ((1, "promoted", 1), (5, "refused", None)):
+        window = tiny.window(number)
+        one = Draft(window=window, event=event, version=version, cause=window, **facts)
+        ledger.append(declaration.name, one, 1 if number == 5 else None)
+    windows = declaration.windows.model_copy(update={"start": tiny.window(4)})
+    later = declaration.model_copy(update={"windows": windows})
+    held = tuple(tiny.window(number) for number in (4, 5, 6))
+    landed = LandedWindows(held, held, held, later.windows.ends(held[-1]))
+
+    situation = Situation.read(later, landed, Store(tmp_path / "store"), ledger)
+
+    assert [one.window for one in situation.attempts] == [tiny.window(5)]
+    assert situation.since_training == 1
+    assert situation.evidence() == []
 
 
 def test_what_was_not_judged_denies_nothing(declaration: Declaration) -> None:
