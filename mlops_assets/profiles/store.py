@@ -220,7 +220,8 @@ class Store:
 
     def _inserted(self, waiting: list[str]) -> tuple[list[str], int, State | None]:
         """Index some files under the lock; return which, how many rows were new, and the state."""
-        some, new = [], 0
+        some: list[str] = []
+        new = 0
         state = self._memory.state(self._index) or self._index.state()
         if state is not None and waiting:
             some, opened = self._spool.opened_in(waiting, _READ_SECONDS)
