@@ -14,7 +14,7 @@ from mlops_assets.profiles.distances import (
     wasserstein,
 )
 from mlops_assets.profiles.policy import DriftPolicy, choose_limit, rank_p_value
-from mlops_assets.profiles.profile import Profile
+from mlops_assets.profiles.profile import Profile, spelled
 from mlops_assets.profiles.reference import PREDICTION, Reference, Yardstick
 from mlops_assets.profiles.resemblance import resemblance
 from mlops_assets.profiles.segments import pooled
@@ -73,9 +73,6 @@ def judge(
         segments: the profiles of the declared parts of the rows; judged where the reference has
             them too.
         earlier_of: for each segment what ``earlier`` is for the whole.
-
-    Raises:
-        ProfileError: the policy names a feature that the reference lacks.
 
     """
     parts = _segments(reference, window, policy, segments or {}, earlier_of or {})
@@ -202,6 +199,8 @@ def _nothing_to_judge(
             f"{profile.rows} rows, where the reference's windows have {reference.median_rows:g}; "
             f"at least {least:g} are needed"
         )
+    if not any(yardstick.shares.values()):
+        return "every feature of the reference is left out, so there is nothing to score"
     if len(yardstick.places) < 2:
         return "the reference is a single window, so there is nothing to tell usual from unusual"
     return ""
@@ -286,7 +285,7 @@ def _warnings(
             if new and share >= policy.new_categories:
                 more = f" and {len(new) - 3} more" if len(new) > 3 else ""
                 found.append(
-                    f"{name}: never seen in the reference: {', '.join(new[:3])}{more} "
+                    f"{name}: never seen in the reference: {', '.join(map(spelled, new[:3]))}{more} "
                     f"({share:.1%} of rows)"
                 )
         if now.constant and not before.constant and not any(yardstick.of(line.constant)):

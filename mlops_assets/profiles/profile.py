@@ -173,10 +173,11 @@ def _check_segments(schema: pl.Schema, by: Sequence[str]) -> None:
 
 
 def _segment(by: Sequence[str], values: Sequence[object]) -> str:
-    return ",".join(f"{name}={_spelled(value)}" for name, value in zip(by, values, strict=True))
+    return ",".join(f"{name}={spelled(value)}" for name, value in zip(by, values, strict=True))
 
 
-def _spelled(value: object) -> str:
+def spelled(value: object) -> str:
+    """Return a value as a name can hold it: quoted where it is empty, special or not printable."""
     if value is None:
         return "null"
     if not isinstance(value, str):

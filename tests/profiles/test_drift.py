@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from mlops_assets.profiles.drift import (
 )
 from mlops_assets.profiles.profile import Profile, profile
 from mlops_assets.profiles.segments import by_segment, largest, pooled
+from mlops_assets.profiles.store import Store
 from tests.profiles.weeks import EXCEEDS, IMPORTANCE, POLICY, STAYS, rows, window
 
 
@@ -85,6 +87,17 @@ def test_warning_signs_speak_whatever_the_score(reference: Reference) -> None:
         "score: a single value fills the window, as it never did in the reference",
         "wind: missing in 5.0% of rows (reference 0.0%, its own windows 0.0% to 0.0%)",
     )  # month fills every week with one value, in the reference too
+
+
+def test_new_categories_are_spelled_so_that_they_can_be_stored(
+    reference: Reference, tmp_path: Path
+) -> None:
+    odd = pl.when(pl.int_range(pl.len()) < 40).then(pl.lit("a\0b\n")).otherwise("carrier")
+    found = judge(reference, "w20", window(20, carrier=odd), POLICY)
+    assert r'never seen in the reference: "a\u0000b\n" (2.0% of rows)' in found.sentence
+    record = {"model": "m", "cause": "c", "window": "w", "trigger": "t", "decision": "d"}
+    record |= {"code": "c", "reason": found.sentence, "champion": None, "decided_at": "now"}
+    Store(tmp_path / "store").add("decisions", record)
 
 
 def test_a_handful_of_rows_of_a_new_category_and_a_usual_gap_are_no_warning() -> None:

@@ -78,10 +78,26 @@ def test_mistakes_are_named() -> None:
         Reference.build({"w": window(1)}, {"wind": -1.0})
     with pytest.raises(ProfileError, match="at least one window"):
         Reference.build({"w": window(1, height=0)}, {"wind": 1.0})
-    with pytest.raises(ProfileError, match="`mnth`; did you mean `month`"):
-        Reference.build({"w": window(1)}, IMPORTANCE).under(
-            POLICY.model_copy(update={"leave_out": ["mnth"]})
-        )
+
+
+def test_what_is_left_out_may_be_newer_than_the_reference() -> None:
+    built = Reference.build({f"w{i}": window(i) for i in range(5)}, IMPORTANCE)
+    policy = POLICY.model_copy(update={"leave_out": ["gusts"]})
+    assert built.under(policy).shares == built.under(POLICY).shares
+    assert (
+        judge(built, "w5", window(5), policy).score == judge(built, "w5", window(5), POLICY).score
+    )
+
+
+def test_with_everything_left_out_nothing_is_called_stable() -> None:
+    built = Reference.build({f"w{i}": window(i) for i in range(5)}, IMPORTANCE)
+    left_out = {"leave_out": list(IMPORTANCE), "prediction_share": 0.0}
+    found = judge(built, "w5", window(5, shift=5), POLICY.model_copy(update=left_out))
+    assert found.verdict == "insufficient"
+    assert "left out" in found.sentence
+    # unless the predictions are scored
+    scored = POLICY.model_copy(update=left_out | {"prediction_share": 0.25})
+    assert judge(built, "w5", window(5), scored).score is not None
 
 
 def declared(**fields: object) -> DriftPolicy:
