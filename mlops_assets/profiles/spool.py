@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,9 @@ from mlops_assets.profiles import records
 from mlops_assets.profiles.records import Opened
 
 _log = logging.getLogger(__name__)
+
+_FOLDER = re.compile("[0-9a-f]{2}").fullmatch
+_RECORD = re.compile(r"[0-9a-f]{64}\.json").fullmatch
 
 
 class Spool:
@@ -60,8 +64,10 @@ class Spool:
     def settled(self) -> Iterator[str]:
         """Yield the names of all files that are in the index, in no order."""
         with contextlib.suppress(FileNotFoundError):
-            for folder in os.listdir(self._records):
-                yield from os.listdir(f"{self._records}/{folder}")
+            for folder in filter(_FOLDER, os.listdir(self._records)):
+                for name in os.listdir(f"{self._records}/{folder}"):
+                    if _RECORD(name) and name.startswith(folder):  # others are no affair of ours
+                        yield name
 
     def is_incoming(self, name: str) -> bool:
         """Whether the file of a record's id waits in incoming."""

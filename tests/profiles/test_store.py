@@ -351,6 +351,26 @@ def test_what_is_no_record_is_set_aside_and_named(
     assert not list(incoming.iterdir())
 
 
+def test_stray_files_among_the_records_are_left_alone(store: Store) -> None:
+    name = store.add("batches", batch())
+    store.refresh()
+    records = store.root / "records"
+    (records / "ff").mkdir(exist_ok=True)
+    strays = [
+        records / ".DS_Store",
+        records / name[:2] / ".DS_Store",
+        records / name[:2] / f".{name}.json.Xk3a9Q",  # rsync's
+        records / name[:2] / ("f" * 64 + ".json"),
+        records / "ff" / "notes.txt",
+    ]
+    for stray in strays:
+        stray.write_bytes(b"\0")
+
+    assert store.rebuild() == len(store.rows("batches")) == 1
+    assert all(stray.exists() for stray in strays)
+    assert store.set_aside() == []
+
+
 def test_a_kind_of_a_later_version_waits_for_it(store: Store, monkeypatch: Any) -> None:
     later = {**KINDS, "audits": KINDS["batches"]}
     with monkeypatch.context() as version:
