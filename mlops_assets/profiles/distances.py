@@ -135,6 +135,9 @@ def wasserstein(reference: Column, window: Column) -> float | None:
     if not len(left.values) or not len(right.values) or reference.values < 2:
         return None
     sd = np.sqrt(reference.number("distribution/m2") / (reference.values - 1))
+    # of equal values, what the sum of squares was rounded by is left
+    if reference.constant or sd <= 1e-12 * abs(reference.number("distribution/mean")):
+        return None
     at = np.sort(np.concatenate([left.values, right.values]))
     gap = np.abs(shares_up_to(left, at) - shares_up_to(right, at))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # 1e308 - -1e308
