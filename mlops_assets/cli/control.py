@@ -41,7 +41,8 @@ def set_paused(model: str, action: str, reason: str) -> str:
     store = Store(project.home.prepare().store)
     both = ("pause", "resume")
     rows = [row for row in store.rows("controls", model=model) if row["action"] in both]
-    is_paused = bool(rows) and rows[-1]["action"] == "pause"
+    newest = max(rows, key=lambda row: (row["requested_at"], row["event_id"]), default=None)
+    is_paused = newest is not None and newest["action"] == "pause"
     if is_paused == (action == "pause"):
         return f"{model} is {'paused already' if is_paused else 'not paused'}; nothing to do."
     write_control(store, model, action, reason)

@@ -80,6 +80,7 @@ def of_model(
     controls = [
         row for row in store.rows("controls", model=model) if row["action"] in ("pause", "resume")
     ]
+    newest = max(controls, key=lambda row: (row["requested_at"], row["event_id"]), default=None)
     waiting = landings(repository, model) if repository else []
     return {
         "model": model,
@@ -112,7 +113,7 @@ def of_model(
             }
             for row in store.latest("verdicts", model=model)
         ],
-        "paused": controls[-1] if controls and controls[-1]["action"] == "pause" else None,
+        "paused": newest if newest and newest["action"] == "pause" else None,
         "refused": [
             {
                 "kind": one.kind,

@@ -243,7 +243,8 @@ def unseen_windows(landed: LandedWindows, champion: Entry | None) -> list[str]:
 def paused(store: Store, model: str) -> str | None:
     """Say who paused the model and why, or None."""
     rows = [r for r in store.rows("controls", model=model) if r["action"] in ("pause", "resume")]
-    if not rows or rows[-1]["action"] == "resume":
+    # not by event, which a rebuild numbers anew
+    row = max(rows, key=lambda one: (one["requested_at"], one["event_id"]), default=None)
+    if row is None or row["action"] == "resume":
         return None
-    row = rows[-1]
     return f"paused by {row['by']}" + (f" ({row['reason']})" if row["reason"] else "")

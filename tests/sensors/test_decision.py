@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 
+from mlops_assets.cli.status import of_model
 from mlops_assets.profiles.records import fields_of
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.ledger import Ledger
+from mlops_assets.sensors.facts import paused
 from tests import tiny
 from tests.conftest import Played, PlayedTo
 
@@ -19,6 +25,18 @@ def control(played: Played, action: str, at: str) -> None:
         "controls",
         {"model": "tiny", "action": action, "reason": "a test", "by": "us", "requested_at": at},
     )
+
+
+def test_the_newest_request_decides_whether_a_model_is_paused(tmp_path: Path) -> None:
+    # given a pause that came before an earlier request to resume, from another machine
+    store = Store(tmp_path / "store")
+    record = {"model": "tiny", "reason": "a test", "by": "us"}
+    for action, at in (("pause", "2024-03-02T00:00:00Z"), ("resume", "2024-03-01T00:00:00Z")):
+        store.add("controls", {**record, "action": action, "requested_at": at})
+    # then it is paused, whatever the order of events
+    assert paused(store, "tiny") == "paused by us (a test)"
+    status = of_model("tiny", store, Ledger(tmp_path / "ledger"), None)
+    assert status["paused"]["action"] == "pause"
 
 
 def test_drift_is_held_back_while_paused_and_acted_on_after(played_to: PlayedTo) -> None:
