@@ -116,10 +116,11 @@ class Stamp(NamedTuple):
 
 
 class Index:
-    """One DuckDB file, which need not be there."""
+    """One DuckDB file, which need not be there; ``patience`` is in seconds."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float = _FOREIGN_LOCK_SECONDS) -> None:
         self.path = path
+        self._patience = patience
         self._engine: duckdb.DuckDBPyConnection | None = None
         self._process = 0
 
@@ -259,7 +260,7 @@ class Index:
             self._process = os.getpid()
         engine = self._engine
         place = str(self.path).replace("'", "''")
-        deadline = time.monotonic() + _FOREIGN_LOCK_SECONDS
+        deadline = time.monotonic() + min(self._patience, _FOREIGN_LOCK_SECONDS)
         while True:
             try:
                 engine.execute(f"ATTACH '{place}' AS store{' (READ_ONLY)' if read_only else ''}")

@@ -22,7 +22,7 @@ import duckdb
 import polars as pl
 from filelock import FileLock, Timeout
 
-from mlops_assets.errors import StoreBusyError
+from mlops_assets.errors import StoreBusyError, StoreError
 from mlops_assets.profiles import records
 from mlops_assets.profiles.index import Index, State, is_damage
 from mlops_assets.profiles.memory import Memory, Newest, Row, Rows
@@ -49,7 +49,7 @@ class Store:
         self.root = Path(root)
         self._lock_timeout = lock_timeout
         self._spool = Spool(self.root)
-        self._index = Index(self.root / "index.duckdb")
+        self._index = Index(self.root / "index.duckdb", lock_timeout)
         self._memory = Memory.of(self.root)
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path, float]]:
@@ -151,6 +151,10 @@ class Store:
         """Remove a blob added over ``grace`` seconds ago; return its size in bytes, or None."""
         return self._spool.remove_blob(blob, grace, rehearse=rehearse)
 
+    def remove_drafts(self, grace: float) -> int:
+        """Remove files that killed writers began over ``grace`` seconds ago; return how many."""
+        return self._spool.remove_drafts(grace)
+
     def _add(self, kind: str, content: records.Content) -> str:
         name = records.identity(kind, content)
         follows, after = None, None
@@ -163,9 +167,15 @@ class Store:
                 name = records.identity(kind, content, follows)
         self._spool.add(name, records.sealed(kind, content, follows, after))
         if name.startswith(_HELPS) and self._index.stamp() is not None:
-            with contextlib.suppress(StoreBusyError):
-                Store(self.root, lock_timeout=0).refresh()
+            self._help()
         return name
+
+    def _help(self) -> None:
+        """Index what came in, unless that has to wait or fails: the record is safe already."""
+        try:
+            Store(self.root, lock_timeout=0).refresh()
+        except (StoreError, duckdb.Error) as error:
+            _log.info("what came into %s is left to the next one: %s", self.root, error)
 
     def _select(
         self,

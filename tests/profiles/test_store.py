@@ -462,6 +462,34 @@ def test_a_lock_held_too_long_is_said_and_adding_never_waits(store: Store) -> No
     assert len(impatient.rows("batches")) == 2
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_helps_to_index_neither_fails_nor_waits(
+    store: Store, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    store.add("batches", batch())
+    store.refresh()
+    monkeypatch.setattr("mlops_assets.profiles.store._HELPS", ("",))  # everybody
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
+    if fails:
+        full = duckdb.IOException("No space left on device")
+        with monkeypatch.context() as disk:
+            disk.setattr(Index, "insert", lambda *_: (_ for _ in ()).throw(full))
+            store.add("batches", batch("2013-01-08"))
+    else:
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(store.root / "index.duckdb")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as shell:
+            assert shell.stdout is not None
+            shell.stdout.readline()
+            begun = time.monotonic()
+            store.add("batches", batch("2013-01-08"))
+            assert time.monotonic() - begun < 5  # where it waited, 10
+            shell.communicate(b"\n")
+    assert len(store.rows("batches")) == 2
+
+
 def test_a_program_that_keeps_the_index_open_is_named(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
