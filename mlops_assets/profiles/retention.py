@@ -18,6 +18,7 @@ from mlops_assets.profiles.profile import Profile
 from mlops_assets.profiles.store import Store
 
 WHOLE = ""  # among segments: all rows
+_DRAFTS = timedelta(hours=1)  # no living writer takes that long for one file
 _PROFILES = """
 SELECT "window", '' AS segment, profile, features_commit, recorded_at, record_id
 FROM verdicts WHERE model = ?
@@ -74,6 +75,8 @@ def compact(
     if not store.root.exists():
         return Compaction()
     with store.compacting():
+        if not rehearse:
+            store.remove_drafts(max(grace, _DRAFTS).total_seconds())
         return _compacted(store, declaration, grace, rehearse=rehearse)
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from datetime import date, timedelta
 from itertools import count
@@ -24,7 +25,7 @@ from mlops_assets.profiles.store import Store
 from tests.profiles import stock
 from tests.profiles.weeks import rows
 
-NOW, DAY = timedelta(0), timedelta(days=1)
+NOW, HOUR, DAY = timedelta(0), timedelta(hours=1), timedelta(days=1)
 MONTHS = ("2024-01", "2024-02", "2024-03")  # of 16 weeks, those that are old enough
 HEIGHT = 60
 
@@ -281,6 +282,22 @@ def test_it_is_due_with_the_first_window_of_a_month(every: str, window: str, due
     fields = declared().model_dump()
     fields["windows"] = {"every": every, "start": "2024-01-01"}
     assert is_due(Declaration.model_validate(fields), window) is due
+
+
+def test_what_killed_writers_left_goes_with_it(store: Store) -> None:
+    staging = store.root / "staging"
+    old, young = staging / "old", staging / "young"
+    for draft, hours in ((old, 2), (young, 0)):
+        draft.write_bytes(b"half a prof")
+        made = time.time() - 3600 * hours
+        os.utime(draft, (made, made))
+
+    compact(store, declared(), NOW, rehearse=True)
+    assert old.exists()
+    compact(store, declared(), 3 * HOUR)
+    assert old.exists()
+    compact(store, declared(), NOW)
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_two_at_once_are_not_let_in(store: Store) -> None:
