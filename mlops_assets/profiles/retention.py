@@ -28,7 +28,10 @@ FROM segments WHERE model = ?
 ORDER BY recorded_at, record_id
 """
 _REFERENCES = """
-SELECT DISTINCT "window", unnest(json_extract_string(detail, '$.reference_windows.*')) AS profile
+SELECT DISTINCT
+    "window",
+    unnest(json_keys(detail, '$.reference_windows')) AS made_of,
+    unnest(json_extract_string(detail, '$.reference_windows.*')) AS profile
 FROM verdicts WHERE model = ?
 """
 
@@ -142,17 +145,19 @@ class _History:
                 if window not in self.newest or self.is_merged(window):
                     yield from profiles
 
-    def needed(self, store: Store, model: str) -> Iterator[str]:
-        """Yield the profiles that have to stay."""
+    def needed(self, store: Store, model: str, protected: Collection[str] = ()) -> Iterator[str]:
+        """Yield the profiles that have to stay: of ``protected`` windows in any case."""
         for window, parts in self.newest.items():
-            if not self.is_merged(window):
+            if window in protected or not self.is_merged(window):
                 yield from parts.values()
+            if not self.is_merged(window):
                 yield from self.replaced[window]
         for row in self.months.values():
             yield row["profile"]
-        for window, profile in store.query(_REFERENCES, [model]).iter_rows():
+        for window, made_of, profile in store.query(_REFERENCES, [model]).iter_rows():
             if not self.is_merged(window):
                 yield profile
+                yield from self.newest.get(made_of, {}).values()  # its segments are compared too
 
 
 def _compacted(
@@ -181,7 +186,8 @@ def _compacted(
             history.months.update({(period, row["segment"]): row for row in rows})
             whole = history.months[period, WHOLE]
             months.append(Month(period, tuple(whole["windows"]), whole["rows"], len(rows) - 1))
-    removed = _remove(store, model, history, grace, rehearse=rehearse)
+    needed = set(history.needed(store, model, protected))
+    removed = _remove(store, model, history, needed, grace, rehearse=rehearse)
     return Compaction(before, tuple(months), kept, len(removed), sum(removed))
 
 
@@ -221,13 +227,18 @@ def _merge(
 
 
 def _remove(
-    store: Store, model: str, history: _History, grace: timedelta, *, rehearse: bool
+    store: Store,
+    model: str,
+    history: _History,
+    needed: set[str],
+    grace: timedelta,
+    *,
+    rehearse: bool,
 ) -> list[int]:
-    """Remove what is merged and needed by no model; return the sizes."""
-    needed = set(history.needed(store, model))
+    """Remove what is merged and needed neither here nor by another model; return the sizes."""
     for (other,) in store.query("SELECT DISTINCT model FROM verdicts").iter_rows():
         if other != model:  # equal rows have equal profiles
-            needed.update(_History.read(store, other).needed(store, other))
+            needed |= set(_History.read(store, other).needed(store, other))
     sizes = (
         store.remove(name, grace.total_seconds(), rehearse=rehearse)
         for name in sorted(set(history.removable()) - needed)

@@ -116,6 +116,10 @@ def own(store: Store, number: int) -> str:
     return str(row["profile"])
 
 
+def of_segments(store: Store, number: int) -> list[str]:
+    return [row["profile"] for row in store.latest("segments", model="m", window=week(number))]
+
+
 def test_a_month_is_one_profile_that_counts_as_its_windows_did(store: Store) -> None:
     before = [stock.read(store.blob(own(store, number))) for number in range(5)]
     counts = [view.get_column("carrier").to_summary_dict()["counts/n"] for view in before]
@@ -214,7 +218,22 @@ def test_what_a_younger_verdict_was_judged_by_stays(store: Store) -> None:
     compact(store, declared(), NOW)
     assert merged_into(store, "m", week(3)) == "2024-01"
     assert store.has_blob(own(store, 3))
+    assert all(map(store.has_blob, of_segments(store, 3)))
     assert not store.has_blob(own(store, 2))
+    assert not any(map(store.has_blob, of_segments(store, 2)))
+
+
+def test_what_was_merged_stays_once_a_reference_of_it_is_declared(store: Store) -> None:
+    # given windows that were merged, whose profiles are within the grace still
+    compact(store, declared(), DAY)
+    assert merged_into(store, "m", week(1)) == "2024-01"
+    # when a reference of them is declared and the grace is over
+    fixed = declared(reference="fixed", reference_from=week(1), reference_until=week(2))
+    compact(store, fixed, NOW)
+    # then they stay, with their segments
+    for number in (1, 2):
+        assert all(map(store.has_blob, [own(store, number), *of_segments(store, number)]))
+    assert not store.has_blob(own(store, 3))
 
 
 def test_a_profile_that_another_model_has_too_stays(store: Store) -> None:
