@@ -79,8 +79,8 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
             "features_commit": commit,
         }
         bench.store.add_blob(bench.policy.to_bytes())
-        record_parts(bench.store, common, judged, pooled(parts, kept))
-        record(bench.store, common, judged, batch, blob)
+        part_blobs = record_parts(bench.store, common, judged, pooled(parts, kept))
+        record(bench.store, common, judged, batch, blob, part_blobs)
         if retention.is_due(declaration, window):
             merge_old(context, bench.store, declaration)
         metadata = shown(bench.store, declaration, judged, taken, entry)
@@ -124,8 +124,13 @@ def profiled_rows(
     return frame.select(names)
 
 
-def record_parts(store: Store, common: dict[str, Any], judged: Judged, parts: Segments) -> None:
-    """Store what a verdict is made of, before itself: whoever sees it finds them."""
+def record_parts(
+    store: Store, common: dict[str, Any], judged: Judged, parts: Segments
+) -> dict[str, str]:
+    """Store what a verdict is made of, before itself: whoever sees it finds them.
+
+    Return the profiles of its segments, by name.
+    """
     lines = [{**common, **dataclasses.asdict(line)} for line in judged.verdict.features]
     store.add_many("distances", lines)
     rows = []
@@ -147,10 +152,16 @@ def record_parts(store: Store, common: dict[str, Any], judged: Judged, parts: Se
             }
         )
     store.add_many("segments", rows)
+    return {row["segment"]: row["profile"] for row in rows}
 
 
 def record(
-    store: Store, common: dict[str, Any], judged: Judged, batch_version: str, blob: str
+    store: Store,
+    common: dict[str, Any],
+    judged: Judged,
+    batch_version: str,
+    blob: str,
+    part_blobs: dict[str, str],
 ) -> None:
     """Store the verdict."""
     verdict = judged.verdict
@@ -173,6 +184,8 @@ def record(
             for name, part in verdict.segments.items()
         },
         "reference_windows": dict(judged.windows),
+        # those of an earlier verdict on the window, by other parts, don't belong to it
+        "segment_profiles": part_blobs,
     }
     store.add(
         "verdicts",

@@ -132,7 +132,7 @@ class Bench:
             )
         if all(rows[name]["champion"] == entry.version for name in profiles):
             features.add(PREDICTION)
-        parts = self._segment_profiles(policy, list(profiles), features)
+        parts = self._segment_profiles(policy, [rows[name] for name in profiles], features)
         return (
             Reference.build(_only(profiles, features), own.importance, parts),
             {name: rows[name]["profile"] for name in profiles},
@@ -173,15 +173,23 @@ class Bench:
         return Profile.from_bytes(self.store.blob(blob))
 
     def _segment_profiles(
-        self, policy: DriftPolicy, windows: Sequence[str], features: set[str]
+        self, policy: DriftPolicy, judged: Sequence[Row], features: set[str]
     ) -> dict[str, dict[str, Profile]]:
         if not policy.segments:
             return {}
-        profiles: dict[str, dict[str, Profile]] = {}
-        for row in self.store.latest("segments", model=self.declaration.name):
-            if row["window"] in windows:
-                part = self._profile(row["window"], row["profile"])
-                profiles.setdefault(row["window"], {})[row["segment"]] = part
+        blobs = {row["window"]: row["detail"].get("segment_profiles") for row in judged}
+        if None in blobs.values():  # a verdict of an earlier version doesn't name them
+            unnamed = {window for window, named in blobs.items() if named is None}
+            for row in self.store.latest("segments", model=self.declaration.name):
+                if row["window"] in unnamed:
+                    blobs[row["window"]] = (blobs[row["window"]] or {}) | {
+                        row["segment"]: row["profile"]
+                    }
+        profiles = {
+            window: {name: self._profile(window, blob) for name, blob in named.items()}
+            for window, named in blobs.items()
+            if named
+        }
         kept = largest(profiles, policy.most_segments)
         return {name: _only(p, features) for name, p in by_segment(profiles, kept).items()}
 

@@ -7,6 +7,7 @@ a window that was corrected after its month was merged keeps a profile of its ow
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,10 +21,17 @@ from mlops_assets.profiles.store import Store
 WHOLE = ""  # among segments: all rows
 _DRAFTS = timedelta(hours=1)  # no living writer takes that long for one file
 _PROFILES = """
-SELECT "window", '' AS segment, profile, features_commit, recorded_at, record_id
+SELECT
+    "window",
+    '' AS segment,
+    profile,
+    features_commit,
+    json_extract(detail, '$.segment_profiles')::VARCHAR AS parts,
+    recorded_at,
+    record_id
 FROM verdicts WHERE model = ?
 UNION ALL
-SELECT "window", segment, profile, features_commit, recorded_at, record_id
+SELECT "window", segment, profile, features_commit, NULL, recorded_at, record_id
 FROM segments WHERE model = ?
 ORDER BY recorded_at, record_id
 """
@@ -109,20 +117,24 @@ class _History:
 
     @classmethod
     def read(cls, store: Store, model: str) -> _History:
-        columns = ("window", "segment", "profile", "features_commit")
+        columns = ("window", "segment", "profile", "features_commit", "parts")
         found = store.query(_PROFILES, [model, model]).select(columns)
-        every: dict[str, list[tuple[str, str, str]]] = {}
+        every: dict[str, list[tuple[str, str, str, str | None]]] = {}
         for window, *rest in found.iter_rows():
-            every.setdefault(window, []).append((rest[0], rest[1], rest[2]))
+            every.setdefault(window, []).append((rest[0], rest[1], rest[2], rest[3]))
         newest: dict[str, dict[str, str]] = {}
         replaced: dict[str, list[str]] = {}
         for window, rows in every.items():
-            commits = [commit for segment, _, commit in rows if segment == WHOLE]
-            if not commits:
+            verdicts = [row for row in rows if row[0] == WHOLE]
+            if not verdicts:
                 continue  # segments are recorded before their verdict
-            now = {part: profile for part, profile, commit in rows if commit == commits[-1]}
+            _, whole, commit, parts = verdicts[-1]
+            if parts is None:  # a verdict of an earlier version doesn't name them
+                now = {part: profile for part, profile, of, _ in rows if of == commit}
+            else:
+                now = {WHOLE: whole, **json.loads(parts)}
             newest[window] = now
-            replaced[window] = sorted({p for _, p, _ in rows} - set(now.values()))
+            replaced[window] = sorted({row[1] for row in rows} - set(now.values()))
         months: dict[tuple[str, str], Mapping[str, Any]] = {
             (row["period"], row["segment"]): row
             for row in store.latest("merged_profiles", model=model)

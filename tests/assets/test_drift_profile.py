@@ -83,6 +83,8 @@ def segments_are_profiled_and_judged(played: Played) -> None:
         found = [Profile.from_bytes(played.store.blob(part["profile"])).rows for part in parts]
         assert found == [part["rows"] for part in parts]
         assert sum(found) == judged["rows"] == 300
+        named = {part["segment"]: part["profile"] for part in parts}
+        assert judged["detail"]["segment_profiles"] == named
     # and those that have a reference are judged, each by its own windows
     judged_parts = row["detail"]["segments"]
     assert len(judged_parts) == 3

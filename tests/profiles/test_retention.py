@@ -60,6 +60,7 @@ def land(
     model: str = "m",
     commit: str = "",
     reference: Mapping[str, str] | None = None,
+    only: tuple[str, ...] = (),
 ) -> None:
     """Record what a window's verdict records of its profiles."""
     frame = data(number, seed)
@@ -83,7 +84,11 @@ def land(
     ]
     store.add_many("segments", parts)
     own = {"batch_version": "b", "profile": store.add_blob(profile(frame).to_bytes())}
-    detail = {"reference_windows": reference or {}}
+    detail: dict[str, Any] = {"reference_windows": reference or {}}
+    if only:
+        detail["segment_profiles"] = {
+            part["segment"]: part["profile"] for part in parts if part["segment"] in only
+        }
     store.add(
         "verdicts", {**common, **own, "reference": None, "rows": frame.height, "detail": detail}
     )
@@ -234,6 +239,20 @@ def test_what_was_merged_stays_once_a_reference_of_it_is_declared(store: Store) 
     for number in (1, 2):
         assert all(map(store.has_blob, [own(store, number), *of_segments(store, number)]))
     assert not store.has_blob(own(store, 3))
+
+
+def test_only_the_segments_of_the_newest_verdict_are_merged(store: Store) -> None:
+    # given a window judged again by fewer segments, of the same features
+    land(store, 1, only=("carrier=AA", "carrier=DL"))
+    # when its month is merged
+    compact(store, declared(), NOW)
+    # then the other segment's profile of before isn't counted
+    windows = {
+        name: months(store, f"carrier={name}")["2024-01"]["windows"] for name in ("AA", "UA")
+    }
+    assert week(1) in windows["AA"]
+    assert week(1) not in windows["UA"]
+    assert week(0) in windows["UA"]
 
 
 def test_a_profile_that_another_model_has_too_stays(store: Store) -> None:
