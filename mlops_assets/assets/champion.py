@@ -28,6 +28,7 @@ from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import RefExistsError
 from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.comparison import agreement, lesson_of
+from mlops_assets.learning.training import FittedModel
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger, pinned_branch
 from mlops_assets.resources import (
@@ -121,13 +122,15 @@ class Promotion:
             stage="refit",
             parent=self.mlflow_run_id,
         )
-        gates += self.compare_refit(refit, pinned, evaluated)
+        challenger = load_model(tracking, evaluated["challenger_run_id"])
+        held_out = rows_of(self.repository, self.declaration, pinned, pinned.holdout)
+        gates += self.compare_refit(refit, challenger, pinned, held_out)
         if not all(gate.passed for gate in gates):
             return self.refuse(gates, before, pinned, evaluated)
-        return self.promote(refit, gates, before, pinned, challenger=evaluated["challenger_run_id"])
+        return self.promote(refit, challenger, gates, before, pinned, held_out)
 
     def compare_refit(
-        self, refit: Trained, pinned: Pinned, evaluated: dict[str, Any]
+        self, refit: Trained, challenger: FittedModel, pinned: Pinned, held_out: pl.DataFrame
     ) -> list[Gate]:
         """Check the refit, which no gate saw, against the challenger that they did.
 
@@ -150,10 +153,8 @@ class Promotion:
             ).model.predict(rows)
             for number in (1, 2)
         ]
-        gated = load_model(tracking, evaluated["challenger_run_id"])
-        scores, challenger = refit.model.predict(rows), gated.predict(rows)
-        held_out = rows_of(self.repository, self.declaration, pinned, pinned.holdout)
-        known = refit.model.predict(held_out), gated.predict(held_out)
+        scores, gated = refit.model.predict(rows), challenger.predict(rows)
+        known = refit.model.predict(held_out), challenger.predict(held_out)
         lesson = lesson_of(held_out[TARGET], *known, self.declaration.task)
         limits = self.declaration.gates
         kinds: list[tuple[Literal["score", "rank"], float]] = [
@@ -164,7 +165,7 @@ class Promotion:
         for by, tolerance in kinds:
             found = agreement(
                 scores,
-                challenger,
+                gated,
                 others,
                 by=by,
                 tolerance=tolerance,
@@ -196,11 +197,11 @@ class Promotion:
     def promote(
         self,
         refit: Trained,
+        challenger: FittedModel,
         gates: list[Gate],
         before: Entry | None,
         pinned: Pinned,
-        *,
-        challenger: str,
+        held_out: pl.DataFrame,
     ) -> dg.MaterializeResult:
         """Register, pin, write the ledger, and let the alias follow: each step can be repeated."""
         name = self.declaration.name
@@ -238,11 +239,8 @@ class Promotion:
             expected_previous=before.version if before else None,
         )
         # what its scores are worth is told by rows that its challenger had not seen
-        Estimates(self.declaration, self.repository, self.store).learn_from_holdout(
-            version,
-            rows_of(self.repository, self.declaration, pinned, pinned.holdout),
-            load_model(self.registry.tracking(name), challenger),
-        )
+        estimates = Estimates(self.declaration, self.repository, self.store)
+        estimates.learn_from_holdout(version, held_out, challenger)
         registry.set_champion(name, entry.version)
         sentence = f"version {entry.version} promoted: {entry.reason}"
         self.report(entry, promoted=True, reason=entry.reason)

@@ -177,18 +177,12 @@ class Bench:
     ) -> dict[str, dict[str, Profile]]:
         if not policy.segments:
             return {}
-        blobs = {row["window"]: row["detail"].get("segment_profiles") for row in judged}
-        if None in blobs.values():  # a verdict of an earlier version doesn't name them
-            unnamed = {window for window, named in blobs.items() if named is None}
-            for row in self.store.latest("segments", model=self.declaration.name):
-                if row["window"] in unnamed:
-                    blobs[row["window"]] = (blobs[row["window"]] or {}) | {
-                        row["segment"]: row["profile"]
-                    }
+        # verdicts from before there were segments name none
+        named = {row["window"]: row["detail"].get("segment_profiles") for row in judged}
         profiles = {
-            window: {name: self._profile(window, blob) for name, blob in named.items()}
-            for window, named in blobs.items()
-            if named
+            window: {name: self._profile(window, blob) for name, blob in parts.items()}
+            for window, parts in named.items()
+            if parts
         }
         kept = largest(profiles, policy.most_segments)
         return {name: _only(p, features) for name, p in by_segment(profiles, kept).items()}

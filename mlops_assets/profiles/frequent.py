@@ -68,7 +68,7 @@ class ItemCounts:
 
     def _cut(self, size: int) -> None:
         if self._counts.height > size:
-            cut = int(self._counts["count"].top_k(size + 1).min())  # type: ignore[arg-type]
+            cut = int(self._counts["count"].top_k(size + 1).min())  # type: ignore[arg-type]  # Polars types a minimum as anything
             kept = self._counts.filter(pl.col("count") > cut)
             self._counts = kept.with_columns(pl.col("count") - cut)
             self._offset += cut

@@ -42,7 +42,6 @@ _SILENT = "SET enable_progress_bar = false"  # it would stand in the output of a
 # DuckDB would flush four times for each insert, and write it twice, while others wait; the store
 # flushes once, when they no longer do, and lets files out of incoming only after that
 _UNFLUSHED = "SET fsync_mode = 'NONE'; SET auto_checkpoint_skip_wal_threshold = 0"
-_FOREIGN_LOCK_SECONDS = 10
 _DAMAGED = (duckdb.OperationalError, duckdb.InternalError, duckdb.CatalogException)
 _FULL = ("no space left", "disk full", "out of memory")  # as DuckDB and the system spell it
 _OWN_COLUMNS = {"event_id": "BIGINT", "record_id": "VARCHAR", "recorded_at": "TIMESTAMP"}
@@ -118,7 +117,7 @@ class Stamp(NamedTuple):
 class Index:
     """One DuckDB file, which need not be there; ``patience`` is in seconds."""
 
-    def __init__(self, path: Path, patience: float = _FOREIGN_LOCK_SECONDS) -> None:
+    def __init__(self, path: Path, patience: float = 10.0) -> None:
         self.path = path
         self._patience = patience
         self._engine: duckdb.DuckDBPyConnection | None = None
@@ -260,7 +259,7 @@ class Index:
             self._process = os.getpid()
         engine = self._engine
         place = str(self.path).replace("'", "''")
-        deadline = time.monotonic() + min(self._patience, _FOREIGN_LOCK_SECONDS)
+        deadline = time.monotonic() + self._patience
         while True:
             try:
                 engine.execute(f"ATTACH '{place}' AS store{' (READ_ONLY)' if read_only else ''}")

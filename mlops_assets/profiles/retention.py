@@ -21,18 +21,20 @@ from mlops_assets.profiles.store import Store
 WHOLE = ""  # among segments: all rows
 _DRAFTS = timedelta(hours=1)  # no living writer takes that long for one file
 _PROFILES = """
-SELECT
-    "window",
-    '' AS segment,
-    profile,
-    features_commit,
-    json_extract(detail, '$.segment_profiles')::VARCHAR AS parts,
-    recorded_at,
-    record_id
-FROM verdicts WHERE model = ?
-UNION ALL
-SELECT "window", segment, profile, features_commit, NULL, recorded_at, record_id
-FROM segments WHERE model = ?
+SELECT "window", segment, profile, parts
+FROM (
+    SELECT
+        "window",
+        '' AS segment,
+        profile,
+        json_extract(detail, '$.segment_profiles')::VARCHAR AS parts,
+        recorded_at,
+        record_id
+    FROM verdicts WHERE model = ?
+    UNION ALL
+    SELECT "window", segment, profile, NULL, recorded_at, record_id
+    FROM segments WHERE model = ?
+)
 ORDER BY recorded_at, record_id
 """
 _REFERENCES = """
@@ -117,22 +119,17 @@ class _History:
 
     @classmethod
     def read(cls, store: Store, model: str) -> _History:
-        columns = ("window", "segment", "profile", "features_commit", "parts")
-        found = store.query(_PROFILES, [model, model]).select(columns)
-        every: dict[str, list[tuple[str, str, str, str | None]]] = {}
-        for window, *rest in found.iter_rows():
-            every.setdefault(window, []).append((rest[0], rest[1], rest[2], rest[3]))
+        every: dict[str, list[tuple[str, str, str | None]]] = {}
+        for window, *rest in store.query(_PROFILES, [model, model]).iter_rows():
+            every.setdefault(window, []).append((rest[0], rest[1], rest[2]))
         newest: dict[str, dict[str, str]] = {}
         replaced: dict[str, list[str]] = {}
         for window, rows in every.items():
             verdicts = [row for row in rows if row[0] == WHOLE]
             if not verdicts:
                 continue  # segments are recorded before their verdict
-            _, whole, commit, parts = verdicts[-1]
-            if parts is None:  # a verdict of an earlier version doesn't name them
-                now = {part: profile for part, profile, of, _ in rows if of == commit}
-            else:
-                now = {WHOLE: whole, **json.loads(parts)}
+            _, whole, parts = verdicts[-1]
+            now = {WHOLE: whole, **json.loads(parts or "{}")}
             newest[window] = now
             replaced[window] = sorted({row[1] for row in rows} - set(now.values()))
         months: dict[tuple[str, str], Mapping[str, Any]] = {

@@ -129,7 +129,7 @@ class Tracker:
         self._distinct.numbers(block.values)
 
     def _track_integers(self, values: pl.Series) -> None:
-        low, high = (int(edge) for edge in (values.min(), values.max()))  # type: ignore[arg-type]
+        low, high = (int(edge) for edge in (values.min(), values.max()))  # type: ignore[arg-type]  # Polars types them as anything
         clipped = [min(max(edge, _INT64.min), _INT64.max) for edge in (low, high)]
         before = self._edges or clipped
         self._edges = min(before[0], clipped[0]), max(before[1], clipped[1])

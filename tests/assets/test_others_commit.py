@@ -118,7 +118,7 @@ def test_a_correction_made_outside_makes_stale_what_stands_on_it(
     played.player.settle()
     assert stale(played, "batches") == stale(played, "features") == StaleStatus.FRESH
     assert played.frame("features", 0)["amount"].mean() == pytest.approx(
-        float(BATCH["amount"].mean()) + 1  # type: ignore[arg-type]
+        float(BATCH["amount"].mean()) + 1  # type: ignore[arg-type]  # Polars types a mean as anything
     )
     newest = played.instance.get_latest_materialization_event(dg.AssetKey(["tiny", "batches"]))
     link = newest.asset_materialization.metadata["lakefs"].value

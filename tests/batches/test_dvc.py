@@ -226,7 +226,7 @@ def test_what_dvc_itself_writes_is_read(laid: HandLaid, monkeypatch: pytest.Monk
             transaction.put(one.path, file, immutable=True)
     for one in project.tracked():
         location = repository.location("main", one.path).uri
-        assert project.file_of(one).samefile(location)  # type: ignore[union-attr, arg-type]
+        assert project.file_of(one).samefile(location)  # type: ignore[union-attr, arg-type]  # each of them has a file
     (laid.root / "data/one.csv").unlink()
     dvc("checkout", "--quiet")
     assert (laid.root / "data/one.csv").read_bytes() == b"one"

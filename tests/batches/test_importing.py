@@ -41,7 +41,7 @@ class Yard:
     ) -> list[Outcome]:
         self.times += 1
         staging = self.place / f"staging-{self.times}"
-        made = plan(self.declaration, sources, staging, kind=kind, tell=lambda _: None)  # type: ignore[arg-type]
+        made = plan(self.declaration, sources, staging, kind=kind, tell=lambda _: None)  # type: ignore[arg-type]  # the tests name kinds as texts
         brought = bring(self.repository, self.declaration, made.pieces, {}, dry_run=dry_run)
         return [*made.refused, *brought]
 

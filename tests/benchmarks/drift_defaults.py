@@ -21,7 +21,7 @@ def whylogs() -> tuple[str, Callable[[Any, Any], dict[str, Any]]]:
     np.unicode_ = np.str_  # type: ignore[attr-defined]  # noqa: NPY201  # whylogs asks for it
     for name in ("IPython", "IPython.core", "IPython.core.display"):
         sys.modules[name] = types.ModuleType(name)  # to show HTML, which nobody does here
-    sys.modules["IPython.core.display"].HTML = str  # type: ignore[attr-defined]
+    sys.modules["IPython.core.display"].HTML = str  # type: ignore[attr-defined]  # a stand-in for what Evidently imports
     import whylogs as stock
     from whylogs.viz.drift.column_drift_algorithms import calculate_drift_scores
 

@@ -101,7 +101,7 @@ def retrain(keep: Keeping) -> Made:
     keep.fit("challenger", frame.training, training.seed)
     challenger, champion = keep.challenger(), keep.champion()
     held_out = keep.rows(frame.holdout)
-    base_rate = float(keep.rows(frame.training)[TARGET].cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]
+    base_rate = float(keep.rows(frame.training)[TARGET].cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]  # Polars types a mean as anything
     gates: Gates = []
     for name, opponent, least in (
         ("baseline", base_rate, limits.min_gain_over_baseline),

@@ -244,6 +244,6 @@ def assert_ranks(points: Any, column: pl.Series, error: float) -> None:
     assert points.weights.sum() == len(exact)
     for side in ("left", "right"):
         shares = np.concatenate([[0.0], points.cumulative])
-        ours = shares[np.searchsorted(points.values, exact, side)]  # type: ignore[call-overload]
-        theirs = np.searchsorted(exact, exact, side) / len(exact)  # type: ignore[call-overload]
+        ours = shares[np.searchsorted(points.values, exact, side)]  # type: ignore[call-overload]  # side is a text, searchsorted wants a literal
+        theirs = np.searchsorted(exact, exact, side) / len(exact)  # type: ignore[call-overload]  # side is a text, searchsorted wants a literal
         assert np.max(np.abs(ours - theirs)) <= error + 1e-12

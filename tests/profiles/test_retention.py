@@ -84,11 +84,10 @@ def land(
     ]
     store.add_many("segments", parts)
     own = {"batch_version": "b", "profile": store.add_blob(profile(frame).to_bytes())}
-    detail: dict[str, Any] = {"reference_windows": reference or {}}
+    named = {part["segment"]: part["profile"] for part in parts}
     if only:
-        detail["segment_profiles"] = {
-            part["segment"]: part["profile"] for part in parts if part["segment"] in only
-        }
+        named = {segment: named[segment] for segment in only}
+    detail = {"reference_windows": reference or {}, "segment_profiles": named}
     store.add(
         "verdicts", {**common, **own, "reference": None, "rows": frame.height, "detail": detail}
     )

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,21 @@ def batch(window: str = "2013-01-01", **changed: Any) -> dict[str, Any]:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
+
+
+@contextmanager
+def held_open(store: Store) -> Iterator[None]:
+    """While another program keeps the index open."""
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(store.root / "index.duckdb")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as shell:
+        assert shell.stdout is not None
+        shell.stdout.readline()
+        yield
+        shell.communicate(b"\n")
 
 
 def answers(store: Store) -> tuple[Any, ...]:
@@ -469,45 +485,25 @@ def test_who_helps_to_index_neither_fails_nor_waits(
     store.add("batches", batch())
     store.refresh()
     monkeypatch.setattr("mlops_assets.profiles.store._HELPS", ("",))  # everybody
-    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
     if fails:
         full = duckdb.IOException("No space left on device")
         with monkeypatch.context() as disk:
             disk.setattr(Index, "insert", lambda *_: (_ for _ in ()).throw(full))
             store.add("batches", batch("2013-01-08"))
     else:
-        with subprocess.Popen(
-            [sys.executable, "-c", code, str(store.root / "index.duckdb")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        ) as shell:
-            assert shell.stdout is not None
-            shell.stdout.readline()
+        with held_open(store):
             begun = time.monotonic()
             store.add("batches", batch("2013-01-08"))
             assert time.monotonic() - begun < 5  # where it waited, 10
-            shell.communicate(b"\n")
     assert len(store.rows("batches")) == 2
 
 
-def test_a_program_that_keeps_the_index_open_is_named(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_program_that_keeps_the_index_open_is_named(store: Store) -> None:
     store.add("batches", batch())
     store.refresh()
     store.add("batches", batch("2013-01-08"))
-    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
-    monkeypatch.setattr("mlops_assets.profiles.index._FOREIGN_LOCK_SECONDS", 0)
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(store.root / "index.duckdb")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as shell:
-        assert shell.stdout is not None
-        shell.stdout.readline()
-        with pytest.raises(StoreBusyError, match="another program"):
-            store.rows("batches")
-        shell.communicate(b"\n")
+    with held_open(store), pytest.raises(StoreBusyError, match="another program"):
+        Store(store.root, lock_timeout=0.1).rows("batches")
     assert len(store.rows("batches")) == 2
 
 
