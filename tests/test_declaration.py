@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from mlops_assets.declaration import Declaration, Windows, load
+from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import DeclarationError, UnknownNameError
+from mlops_assets.windows import Windows
 
 NEW_YORK = "America/New_York"
 STARTS = {"hour": "2013-01-01", "day": "2013-01-01", "week": "2012-12-31", "month": "2013-01-01"}

@@ -8,8 +8,9 @@ import polars as pl
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import described, key, partitions, read_commit, scan, write
 from mlops_assets.assets.model import load_model
-from mlops_assets.declaration import Declaration, Task
+from mlops_assets.declaration import Declaration
 from mlops_assets.resources import LedgerResource, RegistryResource, RepositoryResource
+from mlops_assets.sections import Task
 
 SCORE = "score"
 BINS = 20

@@ -8,11 +8,12 @@ import polars as pl
 
 from mlops_assets.assets.commits import MAIN, described, key, made_by, scan, write
 from mlops_assets.batches.maturity import landed_windows
-from mlops_assets.declaration import Declaration, Task, load
+from mlops_assets.declaration import Declaration, load
 from mlops_assets.features.expressions import code_version, compute
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.training_set import assemble
 from mlops_assets.resources import RepositoryResource
+from mlops_assets.sections import Task
 from mlops_assets.versions import Repository
 
 TARGET = "target"

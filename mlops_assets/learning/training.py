@@ -16,9 +16,9 @@ from typing import Any, Self
 
 import polars as pl
 
-from mlops_assets.declaration import Task
 from mlops_assets.errors import FeatureError, TrainingError, did_you_mean
 from mlops_assets.learning.encoding import Encoding
+from mlops_assets.sections import Task
 
 Scalar = str | int | float | bool
 

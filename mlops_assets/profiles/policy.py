@@ -15,7 +15,7 @@ from typing import Self
 
 from pydantic import Field
 
-from mlops_assets.declaration import Drift
+from mlops_assets.sections import Drift
 
 
 class DriftPolicy(Drift):

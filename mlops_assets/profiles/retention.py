@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from mlops_assets.declaration import Declaration, Drift
+from mlops_assets.declaration import Declaration
 from mlops_assets.errors import StoreError
 from mlops_assets.profiles.profile import Profile
 from mlops_assets.profiles.store import Store
+from mlops_assets.sections import Drift
 
 WHOLE = ""  # among segments: all rows
 _DRAFTS = timedelta(hours=1)  # no living writer takes that long for one file

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def shown(annotation: Any) -> str:
         if isinstance(annotation, type)
         else str(annotation)
     )
+    text = re.sub(r"mlops_assets\.\w+\.", "", text)  # a section, not where its class stands
     return text.replace("typing.", "").replace("NoneType", "None").replace("|", "or")
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mlops_assets.declaration import Drift
 from mlops_assets.profiles.policy import (
     DriftPolicy,
     alarm_chance,
@@ -14,6 +13,7 @@ from mlops_assets.profiles.policy import (
     choose_limit,
     rank_p_value,
 )
+from mlops_assets.sections import Drift
 
 WEEKLY = DriftPolicy(windows_per_year=52)
 
