@@ -73,13 +73,13 @@ def test_the_outputs_of_a_pipeline_are_found_where_they_lie(
     lock = {"schema": schema, "stages": stages} if schema else stages
     (laid.root / "pipe/dvc.lock").write_text(yaml.safe_dump(lock))
     declared = {
-        "split": {"cmd": "x", "wdir": "work"},
-        "each": {"foreach": [1], "do": {"cmd": "x", "wdir": "work/deep"}},
+        "split": {"cmd": "x", "wdir": "inner"},
+        "each": {"foreach": [1], "do": {"cmd": "x", "wdir": "inner/deep"}},
     }
     (laid.root / "pipe/dvc.yaml").write_text(yaml.safe_dump({"stages": declared}))
     laid.commit()
     # then they are named as they lie in the project, and what lies on a server is left alone
-    assert read(laid.root) == {"pipe/work/a.csv": b"a", "pipe/work/b.csv": b"b"}
+    assert read(laid.root) == {"pipe/inner/a.csv": b"a", "pipe/inner/b.csv": b"b"}
 
 
 def test_a_project_in_a_folder_of_the_repository_knows_only_its_own(tmp_path: Path) -> None:
