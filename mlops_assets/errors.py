@@ -35,6 +35,10 @@ class DeclarationError(MlopsError):
     """A declaration that can't be kept."""
 
 
+class ClockError(MlopsError):
+    """`MLOPS_NOW`, which sets the clock for tests, names no moment."""
+
+
 class HomeError(MlopsError):
     """The home can't be used: not a folder, not writable, or held by another process."""
 
