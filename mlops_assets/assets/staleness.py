@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import MAIN, key, partitions, read_commit, scan
@@ -21,16 +20,15 @@ from mlops_assets.decisions.staleness import (
     latest_rate,
     staleness,
 )
-from mlops_assets.declaration import Declaration, load
+from mlops_assets.declaration import Declaration
 from mlops_assets.errors import (
-    DeclarationError,
     FeatureError,
     ObjectNotFoundError,
     RefNotFoundError,
     TrainingError,
 )
-from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.twins import Comparison, compare_twins
+from mlops_assets.monitoring.measure import kpi, measure
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
@@ -238,30 +236,6 @@ def cost(declaration: Declaration, first: float | None) -> float | None:
     if declared is not None or first is None:
         return declared
     return default_cost(declaration.metric, first)
-
-
-def measure(declaration: Declaration) -> str:
-    """Return what differences are in: the metric, or money and by which expression.
-
-    Raises:
-        DeclarationError: the declared KPI is not there, or no expression.
-
-    """
-    expression = kpi(declaration)
-    if expression is None:
-        return declaration.metric
-    return f"money by {code_version({'kpi': expression})}"
-
-
-def kpi(declaration: Declaration) -> pl.Expr | None:
-    """Return the declared money of a row, if there is one."""
-    declared = declaration.retraining.kpi
-    if declared is None:
-        return None
-    expression = load(declared)
-    if not isinstance(expression, pl.Expr):
-        raise DeclarationError(f"`{declared}` is no Polars expression; retraining.kpi must be one")
-    return expression
 
 
 def months(declaration: Declaration) -> float:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from mlops_assets.assets.staleness import cost, measure, months, unjudged
+from mlops_assets.assets.staleness import cost, months, unjudged
 from mlops_assets.backtest.gates import Gates
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.backtest.twins import Twins
@@ -20,6 +20,7 @@ from mlops_assets.decisions.staleness import Staleness, TwinDifference, stalenes
 from mlops_assets.declaration import Declaration
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.metrics import metric_named
+from mlops_assets.monitoring.measure import measure
 from mlops_assets.sensors.facts import against_drift
 
 

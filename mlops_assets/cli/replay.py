@@ -24,12 +24,12 @@ from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import DeclarationError, HomeError, UnknownNameError
 from mlops_assets.learning.metrics import metric_named
+from mlops_assets.monitoring.due import Work, due
 from mlops_assets.profiles.store import Store
 from mlops_assets.versions import Repository, open_repository
 
 if TYPE_CHECKING:
     from mlops_assets.cli.playing import Player
-    from mlops_assets.sensors.data import Work
 
 
 @dataclass(frozen=True)
@@ -205,8 +205,6 @@ def in_turn(
         DeclarationError: there is nothing that could ever be played.
 
     """
-    from mlops_assets.sensors.data import due
-
     waiting = {work.window for work in due(repository, store, declaration, until)}
     windows = sorted(waiting | set(files))
     if not windows and not landed_windows(repository, declaration, MAIN).batches:
@@ -246,7 +244,7 @@ def in_order(
 
 def stuck(player: Player, repository: Repository, project: Project) -> list[Work]:
     """Return the work that failed as often as declared and is not tried any more."""
-    from mlops_assets.sensors.data import due, given_up
+    from mlops_assets.sensors.data import given_up
 
     store, declaration = Store(project.home.store), player.declaration
     return [

@@ -22,6 +22,7 @@ from mlops_assets.assets import (
 )
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import DeclarationError
+from mlops_assets.monitoring.due import MEASURING, SCORING
 from mlops_assets.resources import MODEL_TAG, RESOURCES
 from mlops_assets.sensors import data, decision
 
@@ -74,7 +75,7 @@ def definitions(declaration: Declaration) -> dg.Definitions:
         performance.build(declaration),
         staleness.build(declaration),
     ]
-    windowed = dict.fromkeys([*data.SCORING, "labels", *data.MEASURING])
+    windowed = dict.fromkeys([*SCORING, "labels", *MEASURING])
     metadata = {DECLARATION: dg.MetadataValue.json(declaration.model_dump(mode="json"))}
     jobs = [
         dg.define_asset_job(

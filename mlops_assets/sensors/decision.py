@@ -12,10 +12,11 @@ from mlops_assets.batches.landing import MAIN
 from mlops_assets.batches.maturity import LandedWindows, landed_windows, missing_windows
 from mlops_assets.decisions.governor import Code, Decision, Evidence, changed, first, govern
 from mlops_assets.declaration import Declaration
+from mlops_assets.monitoring.due import due
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import MODEL_TAG, LedgerResource, RepositoryResource, StoreResource
-from mlops_assets.sensors.data import due, given_up
+from mlops_assets.sensors.data import given_up
 from mlops_assets.sensors.facts import UNFINISHED, Situation, rules_of
 
 

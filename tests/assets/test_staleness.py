@@ -18,7 +18,7 @@ from mlops_assets.decisions.staleness import Staleness
 from mlops_assets.errors import DeclarationError
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.twins import MOST_ROWS
-from mlops_assets.sensors.data import due
+from mlops_assets.monitoring.due import due
 from tests import tiny
 from tests.conftest import Played, open_project, reopen
 

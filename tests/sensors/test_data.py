@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from mlops_assets.sensors.data import due
+from mlops_assets.monitoring.due import due
 from tests import tiny
 from tests.conftest import Played, PlayedTo, reopen
 

@@ -1,0 +1,1 @@
+"""One model between its windows, without Dagster: what is due, and what waits for what."""

@@ -1,0 +1,119 @@
+"""What is due of a model: derived from what lies there and what was done of it, never a cursor.
+
+A lost cursor, a killed run or a restored home ends in the same work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.batches.landing import KINDS, MAIN, landed_versions, landings
+from mlops_assets.batches.maturity import landed_windows
+from mlops_assets.declaration import Declaration
+from mlops_assets.monitoring.measure import measure
+from mlops_assets.profiles.store import Store
+
+if TYPE_CHECKING:
+    from mlops_assets.versions import Repository
+
+# performance ends both: estimated once a window is scored, measured once its labels are mature
+SCORING = ("batches", "features", "predictions", "drift_profile", "performance")
+MEASURING = ("performance", "staleness")
+
+
+@dataclass(frozen=True)
+class Work:
+    """Stages of one window that are due, and of which data."""
+
+    model: str
+    window: str
+    stages: tuple[str, ...]
+    versions: tuple[str, ...]
+
+    @property
+    def kinds(self) -> list[str]:
+        """What each of the versions is of, if it landed: a batch comes before its labels."""
+        return [stage for stage in self.stages if stage in KINDS]
+
+    @property
+    def mark(self) -> str:
+        """What makes it this piece of work and no other."""
+        text = json.dumps([self.model, self.window, self.stages, self.versions])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def due(
+    repository: Repository, store: Store, declaration: Declaration, until: str | None = None
+) -> list[Work]:
+    """Return what has landed or matured and was not worked on, oldest window first.
+
+    With `until`, windows after it are not looked at.
+    """
+    model = declaration.name
+    refused = {
+        (landing.kind, landing.window, landing.version)
+        for landing in landings(repository, model)
+        if landing.refused
+    }
+    landed = {
+        kind: {
+            window: version
+            for window, version in landed_versions(repository, declaration, kind).items()
+            if (kind, window, version) not in refused and declaration.windows.declares(window)
+        }
+        for kind in KINDS
+    }
+    judged = store.newest("verdicts", "batch_version", "champion", model=model)
+    labelled = store.newest("labels", "version", model=model)
+    units = {
+        "performance": ("metric", declaration.metric),
+        "staleness": ("measure", measure(declaration)),
+    }
+    measured = {
+        stage: store.newest(stage, "batch_version", "labels_version", unit, model=model)
+        for stage, (unit, _) in units.items()
+    }
+    work: dict[str, tuple[list[str], list[str]]] = {}
+
+    def add(window: str, stages: tuple[str, ...], version: str) -> None:
+        known = work.setdefault(window, ([], []))
+        known[0].extend(stages)
+        known[1].append(version)
+
+    for window, version in landed["batches"].items():
+        if window not in judged or judged[window]["batch_version"] != version:
+            add(window, SCORING, version)
+    for window, version in landed["labels"].items():
+        # labels that came before their batch wait for it
+        if window not in labelled or labelled[window]["version"] != version:
+            add(window, ("labels",), version)
+    for window in landed_windows(repository, declaration, MAIN).mature:
+        row = judged.get(window)
+        if window in work or row is None or row["champion"] is None:
+            continue
+        labels = labelled[window]["version"] if window in labelled else ""
+        versions = (row["batch_version"], labels)
+        stages = tuple(
+            stage
+            for stage in MEASURING
+            if not is_of(measured[stage].get(window), versions, units[stage])
+        )
+        if stages:
+            add(window, stages, "/".join(versions))
+    return [
+        Work(model, window, tuple(work[window][0]), tuple(work[window][1]))
+        for window in sorted(work)
+        if until is None or window <= until
+    ]
+
+
+def is_of(row: Mapping[str, Any] | None, versions: tuple[str, str], unit: tuple[str, str]) -> bool:
+    """Say whether a window was measured on this batch and these labels, and in this unit."""
+    if row is None or (row["batch_version"], row["labels_version"]) != versions:
+        return False
+    column, wanted = unit
+    return bool(row[column] == wanted)
