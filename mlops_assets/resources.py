@@ -130,10 +130,11 @@ def _has_failed(context: dg.InitResourceContext, run: dg.DagsterRun) -> bool:
     )
 
 
+# prefixed: they stand among the resources of the project that this is installed into
 RESOURCES: dict[str, Any] = {
-    "repository": RepositoryResource(),
-    "store": StoreResource(),
-    "ledger": LedgerResource(),
-    "registry": RegistryResource(),
-    "mlflow": mlflow_run,
+    "mlops_repository": RepositoryResource(),
+    "mlops_store": StoreResource(),
+    "mlops_ledger": LedgerResource(),
+    "mlops_registry": RegistryResource(),
+    "mlops_mlflow": mlflow_run,
 }

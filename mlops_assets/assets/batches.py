@@ -57,10 +57,12 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
         ],
     )
     def landed(  # type: ignore[no-untyped-def]  # noqa: ANN202  # Dagster can't read a generator's
-        context: dg.AssetExecutionContext, repository: RepositoryResource, store: StoreResource
+        context: dg.AssetExecutionContext,
+        mlops_repository: RepositoryResource,
+        mlops_store: StoreResource,
     ):
         window = context.partition_key
-        versions = repository.get()
+        versions = mlops_repository.get()
         landing = newest(versions, declaration, kind, window)
         commit = landing.commit if landing else versions.resolve(MAIN)
         path = declaration.path(kind, window)
@@ -88,7 +90,7 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
             mended(versions, declaration, kind, window)
         info = versions.stat(commit, path)
         counts = _count(declaration, kind, frame)
-        store.get().add(
+        mlops_store.get().add(
             kind,
             {
                 "model": declaration.name,

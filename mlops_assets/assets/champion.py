@@ -56,21 +56,21 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
     )
     def champion(
         context: dg.AssetExecutionContext,
-        repository: RepositoryResource,
-        registry: RegistryResource,
-        store: StoreResource,
-        ledger: LedgerResource,
-        mlflow: dg.ResourceParam[Any],
+        mlops_repository: RepositoryResource,
+        mlops_registry: RegistryResource,
+        mlops_store: StoreResource,
+        mlops_ledger: LedgerResource,
+        mlops_mlflow: dg.ResourceParam[Any],
     ) -> dg.MaterializeResult:
         promotion = Promotion(
             context,
             declaration,
-            repository.get(),
-            registry,
-            store.get(),
-            ledger.get(),
+            mlops_repository.get(),
+            mlops_registry,
+            mlops_store.get(),
+            mlops_ledger.get(),
             Request.of(context.run),
-            mlflow.mlflow_run_id,
+            mlops_mlflow.mlflow_run_id,
         )
         return promotion.decide()
 

@@ -54,16 +54,16 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
     )
     def drift_profile(
         context: dg.AssetExecutionContext,
-        repository: RepositoryResource,
-        store: StoreResource,
-        ledger: LedgerResource,
+        mlops_repository: RepositoryResource,
+        mlops_store: StoreResource,
+        mlops_ledger: LedgerResource,
     ) -> dg.MaterializeResult:
         window = context.partition_key
-        versions = repository.get()
+        versions = mlops_repository.get()
         commit = read_commit(context, versions, key(declaration, "features"), window)
-        entry = ledger.get().in_force(declaration.name, window)
+        entry = mlops_ledger.get().in_force(declaration.name, window)
         rows = profiled_rows(context, versions, declaration, commit, scored=entry is not None)
-        bench = Bench(declaration, store.get())
+        bench = Bench(declaration, mlops_store.get())
         by = declaration.drift.segments
         taken, parts = profile(rows), profile_segments(rows, by) if by else {}
         judged = bench.judge(window, taken, parts, entry)

@@ -38,9 +38,9 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
     )
     def evaluation(
         context: dg.AssetExecutionContext,
-        repository: RepositoryResource,
-        registry: RegistryResource,
-        ledger: LedgerResource,
+        mlops_repository: RepositoryResource,
+        mlops_registry: RegistryResource,
+        mlops_ledger: LedgerResource,
     ) -> dg.MaterializeResult:
         pinned = pinned_training_set(context, declaration)
         challenger = known_facts(context, key(declaration, "model"), "challenger")
@@ -50,7 +50,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 f"materialize {declaration.name}/model first",
                 allow_retries=False,
             )
-        champion = Request.of(context.run).champion_before(ledger.get(), declaration.name)
+        champion = Request.of(context.run).champion_before(mlops_ledger.get(), declaration.name)
         if champion and (seen := set(champion.training_windows) & set(pinned.holdout)):
             raise dg.Failure(
                 f"champion version {champion.version} was trained on {sorted(seen)}, which are "
@@ -64,8 +64,8 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 f"beside the {len(pinned.holdout)} held-out windows another must have matured",
                 allow_retries=False,
             )
-        tracking = registry.tracking(declaration.name)
-        versions = repository.get()
+        tracking = mlops_registry.tracking(declaration.name)
+        versions = mlops_repository.get()
         held_out = rows_of(versions, declaration, pinned, pinned.holdout)
         learnt = rows_of(versions, declaration, pinned, pinned.training)
         mean = float(learnt[TARGET].cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]  # Polars types a mean as anything

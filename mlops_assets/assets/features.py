@@ -34,10 +34,12 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         ],
     )
     def features(
-        context: dg.AssetExecutionContext, repository: RepositoryResource, ledger: LedgerResource
+        context: dg.AssetExecutionContext,
+        mlops_repository: RepositoryResource,
+        mlops_ledger: LedgerResource,
     ) -> dg.MaterializeResult:
         window = context.partition_key
-        versions = repository.get()
+        versions = mlops_repository.get()
         commit = read_commit(context, versions, key(declaration, "batches"), window)
         batch = scan(versions, commit, declaration.path("batches", window))
         # in key order, one window at a time: the training set need not sort them all at once
@@ -49,7 +51,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         result = scan(versions, written.commit, written.path)
         schema = result.collect_schema()
         rows = int(result.select(pl.len()).collect().item())
-        entry = ledger.get().in_force(declaration.name, window)
+        entry = mlops_ledger.get().in_force(declaration.name, window)
         reference = dict(entry.features) if entry else {}
         problems = mismatches(kinds(schema, list(expressions)), reference)
         # other expressions under the same names: it can be scored, but a person has to know

@@ -68,20 +68,20 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
     )
     def model(
         context: dg.AssetExecutionContext,
-        repository: RepositoryResource,
-        registry: RegistryResource,
-        mlflow: dg.ResourceParam[Any],
+        mlops_repository: RepositoryResource,
+        mlops_registry: RegistryResource,
+        mlops_mlflow: dg.ResourceParam[Any],
     ) -> dg.MaterializeResult:
         pinned = pinned_training_set(context, declaration)
         trained = train_once(
             context,
             declaration,
-            repository.get(),
-            registry.tracking(declaration.name),
+            mlops_repository.get(),
+            mlops_registry.tracking(declaration.name),
             pinned,
             pinned.training,
             stage="challenger",
-            parent=mlflow.mlflow_run_id,
+            parent=mlops_mlflow.mlflow_run_id,
         )
         importance = trained.model.importance()
         shown = sorted(importance.items(), key=lambda item: -item[1])

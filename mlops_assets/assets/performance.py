@@ -36,13 +36,13 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
     )
     def performance(
         context: dg.AssetExecutionContext,
-        repository: RepositoryResource,
-        store: StoreResource,
-        ledger: LedgerResource,
+        mlops_repository: RepositoryResource,
+        mlops_store: StoreResource,
+        mlops_ledger: LedgerResource,
     ) -> dg.MaterializeResult:
         window = context.partition_key
-        versions = repository.get()
-        entry = ledger.get().in_force(declaration.name, window)
+        versions = mlops_repository.get()
+        entry = mlops_ledger.get().in_force(declaration.name, window)
         commit = read_commit(context, versions, key(declaration, "predictions"), window)
         scored = exists(versions, commit, declaration.path("predictions", window))
         if entry is None or entry.version is None or not scored:
@@ -50,7 +50,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 metadata={"summary": "no champion was in force when this window landed: no scores"},
                 data_version=dg.DataVersion("none"),
             )
-        estimates = Estimates(declaration, versions, store.get())
+        estimates = Estimates(declaration, versions, mlops_store.get())
         if window not in landed_windows(versions, declaration, MAIN).mature:
             return estimate(estimates, window, entry.version, commit)
         labelled = read_commit(context, versions, key(declaration, "labels"), window)

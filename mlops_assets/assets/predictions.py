@@ -34,12 +34,12 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
     )
     def predictions(
         context: dg.AssetExecutionContext,
-        repository: RepositoryResource,
-        registry: RegistryResource,
-        ledger: LedgerResource,
+        mlops_repository: RepositoryResource,
+        mlops_registry: RegistryResource,
+        mlops_ledger: LedgerResource,
     ) -> dg.MaterializeResult:
         window = context.partition_key
-        entry = ledger.get().in_force(declaration.name, window)
+        entry = mlops_ledger.get().in_force(declaration.name, window)
         if entry is None or entry.mlflow_run_id is None:
             return dg.MaterializeResult(
                 metadata={
@@ -48,10 +48,10 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 },
                 data_version=dg.DataVersion("none"),
             )
-        versions = repository.get()
+        versions = mlops_repository.get()
         commit = read_commit(context, versions, key(declaration, "features"), window)
         features = scan(versions, commit, declaration.path("features", window)).collect()
-        model = load_model(registry.tracking(declaration.name), entry.mlflow_run_id)
+        model = load_model(mlops_registry.tracking(declaration.name), entry.mlflow_run_id)
         keys = declaration.batches.key
         name = f"{declaration.name}:v{entry.version}"
         scored = features.select(

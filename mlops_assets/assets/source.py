@@ -24,8 +24,8 @@ def build(declaration: Declaration, kind: Kind) -> dg.SourceAsset:
         group_name=declaration.name,
         description=f"{what}, as others landed it: `mlops land {declaration.name} FILE`.",
     )
-    def source(repository: RepositoryResource) -> dg.DataVersionsByPartition:
-        versions = landed_versions(repository.get(), declaration, kind)
+    def source(mlops_repository: RepositoryResource) -> dg.DataVersionsByPartition:
+        versions = landed_versions(mlops_repository.get(), declaration, kind)
         return dg.DataVersionsByPartition(versions)
 
     return source

@@ -66,12 +66,12 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
     )
     def staleness(
         context: dg.AssetExecutionContext,
-        repository: RepositoryResource,
-        store: StoreResource,
-        ledger: LedgerResource,
+        mlops_repository: RepositoryResource,
+        mlops_store: StoreResource,
+        mlops_ledger: LedgerResource,
     ) -> dg.MaterializeResult:
         window = context.partition_key
-        versions, records, entries = repository.get(), store.get(), ledger.get()
+        versions, records, entries = mlops_repository.get(), mlops_store.get(), mlops_ledger.get()
         landed = landed_windows(versions, declaration, MAIN)
         entry = entries.in_force(declaration.name, window)
         if window not in landed.mature or entry is None or entry.version is None:

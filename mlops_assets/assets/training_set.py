@@ -38,9 +38,9 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         pool=f"{declaration.name}__retrain",
     )
     def training_set(
-        context: dg.AssetExecutionContext, repository: RepositoryResource
+        context: dg.AssetExecutionContext, mlops_repository: RepositoryResource
     ) -> dg.MaterializeResult:
-        versions = repository.get()
+        versions = mlops_repository.get()
         commit = versions.resolve(MAIN)  # once; everything below reads by it
         mature = landed_windows(versions, declaration, commit).mature
         made = {info.path for info in versions.objects(commit, f"{declaration.name}/features/")}

@@ -110,7 +110,7 @@ def definition_resources(
     """Return the resources that a sensor asks for; the repository's landings end with `until`."""
     known = repository.get_top_level_resources()
     return {
-        key: RepositoryResource(until=until) if until and key == "repository" else known[key]
+        key: RepositoryResource(until=until) if until and key == "mlops_repository" else known[key]
         for key in sensor.required_resource_keys
     }
 

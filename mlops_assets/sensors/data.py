@@ -36,13 +36,13 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
     )
     def data(
         context: dg.SensorEvaluationContext,
-        repository: RepositoryResource,
-        store: StoreResource,
+        mlops_repository: RepositoryResource,
+        mlops_store: StoreResource,
     ) -> dg.SensorResult:
-        versions, records = repository.get(), store.get()
+        versions, records = mlops_repository.get(), mlops_store.get()
         requests = []
         skipped = []
-        waiting = due(versions, records, declaration, repository.until)
+        waiting = due(versions, records, declaration, mlops_repository.until)
         for work in waiting:
             if given_up(context.instance, records, declaration, work):
                 skipped.append(give_up(declaration, records, work))

@@ -34,20 +34,20 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
     )
     def decision(
         context: dg.SensorEvaluationContext,
-        repository: RepositoryResource,
-        store: StoreResource,
-        ledger: LedgerResource,
+        mlops_repository: RepositoryResource,
+        mlops_store: StoreResource,
+        mlops_ledger: LedgerResource,
     ) -> dg.SensorResult:
-        versions, records = repository.get(), store.get()
-        work = due(versions, records, declaration, repository.until)
+        versions, records = mlops_repository.get(), mlops_store.get()
+        work = due(versions, records, declaration, mlops_repository.until)
         if any(not given_up(context.instance, records, declaration, one) for one in work):
             return dg.SensorResult(
                 skip_reason=dg.SkipReason("data is waiting to be ingested; decided after that")
             )
         landed = landed_windows(versions, declaration, MAIN)
         if not context.instance.get_runs_count(dg.RunsFilter(job_name=name, statuses=UNFINISHED)):
-            reconcile(declaration, ledger.get(), records)
-        situation = Situation.read(declaration, landed, records, ledger.get())
+            reconcile(declaration, mlops_ledger.get(), records)
+        situation = Situation.read(declaration, landed, records, mlops_ledger.get())
         cursor, noted = int(context.cursor or 0), []
         for gap in gone_without(declaration, landed, records):
             noted += note(declaration, records, landed, gap)

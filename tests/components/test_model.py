@@ -65,6 +65,16 @@ def test_the_graph_is_the_design(flights: dg.Definitions) -> None:
     assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"flight_delay"}
 
 
+def test_our_resources_stand_beside_those_of_the_project_around_us(flights: dg.Definitions) -> None:
+    usual = ("repository", "store", "ledger", "registry", "mlflow")
+    others = dg.Definitions(
+        resources={name: dg.ResourceDefinition.none_resource() for name in usual}
+    )
+    merged = dg.Definitions.merge(others, flights)
+    assert all(key.startswith("mlops_") for key in set(merged.resources or {}) - set(usual))
+    merged.get_repository_def()  # every asset and sensor finds its own
+
+
 def test_jobs_sensors_and_checks(flights: dg.Definitions) -> None:
     repository = flights.get_repository_def()
     assert {job.name for job in repository.get_all_jobs()} >= {
