@@ -109,6 +109,14 @@ class Windows(Value):
             local = local.replace(day=1)
         return local.strftime(self.format)
 
+    def has_begun(self, key: str, now: datetime) -> bool:
+        """Say whether window `key` began by `now` (a time with a zone)."""
+        return key <= self.key(now)
+
+    def has_ended(self, key: str, now: datetime) -> bool:
+        """Say whether window `key` is over at `now` (a time with a zone): its rows are all there."""
+        return key < self.key(now)
+
     def distance(self, earlier: str, later: str) -> int:
         """Count the windows from `earlier` to `later` (negative if it is the other way)."""
         if earlier > later:

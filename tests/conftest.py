@@ -16,11 +16,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+import yaml
 
 from mlops_assets.batches.landing import Kind, land
 from mlops_assets.cli.playing import Player
 from mlops_assets.cli.project import Project
 from mlops_assets.cli.status import read_status
+from mlops_assets.declaration import Declaration
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.connection import connect
 from mlops_assets.registry.ledger import Ledger
@@ -95,6 +97,16 @@ class Played:
         location = self.repository.location("main", path)
         options = dict(location.storage_options) or None
         return pl.read_parquet(location.uri, storage_options=options)
+
+
+@pytest.fixture(scope="session")
+def declaration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Declaration]:
+    """Return the tiny model's declaration, read from its project as the component reads it."""
+    project = tiny.make_project(tmp_path_factory.mktemp("tiny"), windows=0)
+    declared = yaml.safe_load((project / "tiny_project/defs/tiny/defs.yaml").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(project)
+        yield Declaration.model_validate(declared["attributes"]).within("tiny_project.defs.tiny")
 
 
 @pytest.fixture(scope="session")

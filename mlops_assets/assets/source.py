@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from mlops_assets import clock
 from mlops_assets.assets.commits import key, partitions
 from mlops_assets.batches.landing import Kind, landed_versions
 from mlops_assets.declaration import Declaration
@@ -25,7 +26,16 @@ def build(declaration: Declaration, kind: Kind) -> dg.SourceAsset:
         description=f"{what}, as others landed it: `mlops land {declaration.name} FILE`.",
     )
     def source(mlops_repository: RepositoryResource) -> dg.DataVersionsByPartition:
-        versions = landed_versions(mlops_repository.get(), declaration, kind)
-        return dg.DataVersionsByPartition(versions)
+        # what is none of the partitions yet, or no window at all, Dagster can't be told
+        windows, now = declaration.windows, clock.now()
+        return dg.DataVersionsByPartition(
+            {
+                window: version
+                for window, version in landed_versions(
+                    mlops_repository.get(), declaration, kind
+                ).items()
+                if windows.declares(window) and windows.has_ended(window, now)
+            }
+        )
 
     return source

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import dataframely as dy
 from polars.exceptions import PolarsError
 
+from mlops_assets import clock
 from mlops_assets.batches.checks import Report, check
 from mlops_assets.batches.reading import checksum, read, window_of, write_parquet
 from mlops_assets.declaration import Declaration, load
@@ -98,7 +99,7 @@ def identify(
     """Say what a file is, of which window, and open it lazily.
 
     Raises:
-        BatchRefusedError: it can't be read, or no window can be told.
+        BatchRefusedError: it can't be read, no window can be told, or its window is yet to begin.
         UnknownNameError: it is of a window that is not declared.
 
     """
@@ -106,7 +107,13 @@ def identify(
     kind = kind or kind_of(declaration, read(file, dy.Schema))
     frame = read(file, contract_of(declaration, kind))
     window = window or window_of(file, frame, declaration.windows, declaration.batches.time)
-    declaration.windows.begins(window)
+    begins = declaration.windows.begins(window)
+    if not declaration.windows.has_begun(window, clock.now()):
+        raise BatchRefusedError(
+            f"{file.name} is of {window}, which begins on {begins:%Y-%m-%d %H:%M %Z}, and now it is "
+            f"{clock.now():%Y-%m-%d %H:%M %Z}: no row can be of a time to come. Mend its times or "
+            "its name, or the clock of what wrote it; --window names another window"
+        )
     return kind, window, frame
 
 
@@ -129,7 +136,7 @@ def land(
     file never changes again: the repository may link it instead of copying it.
 
     Raises:
-        BatchRefusedError: it can't be read, or no window can be told.
+        BatchRefusedError: it can't be read, no window can be told, or its window is yet to begin.
         UnknownNameError: it is of a window that is not declared.
 
     """

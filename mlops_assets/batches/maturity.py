@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from mlops_assets import clock
 from mlops_assets.batches.landing import KINDS
 from mlops_assets.declaration import Declaration
 
@@ -21,7 +22,7 @@ class LandedWindows:
         batches: windows with a batch, sorted.
         labels: windows with labels, sorted.
         mature: windows with both whose labels can be trusted by now, sorted.
-        now: the end of the newest batch's window; None before the first.
+        now: the end of the newest batch's window that is over; None before the first.
 
     """
 
@@ -69,14 +70,18 @@ def missing_windows(landed: LandedWindows, declaration: Declaration) -> Missing:
 def landed_windows(repository: Repository, declaration: Declaration, ref: str) -> LandedWindows:
     """Say which windows a commit holds and which are mature on the data's time.
 
-    What others put beside them that is no declared window counts for nothing.
+    What others put beside them that is no declared window counts for nothing, nor does a window
+    that has not ended yet by the wall clock: it would set the data's clock to a time to come.
     """
     held = {}
+    present = declaration.windows.key(clock.now())
     for kind in KINDS:
         prefix = f"{declaration.name}/{kind}/"
         names = (info.path.removeprefix(prefix) for info in repository.objects(ref, prefix))
         keys = (name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
-        held[kind] = sorted(key for key in keys if declaration.windows.declares(key))
+        held[kind] = sorted(
+            key for key in keys if key < present and declaration.windows.declares(key)
+        )
     if not held["batches"]:
         return LandedWindows((), tuple(held["labels"]), (), None)
     now = declaration.windows.ends(held["batches"][-1])

@@ -9,13 +9,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets import clock
 from mlops_assets.batches.landing import KINDS, MAIN, landed_versions, landings
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.measure import measure
 from mlops_assets.profiles.store import Store
+from mlops_assets.windows import Windows
 
 if TYPE_CHECKING:
     from mlops_assets.versions import Repository
@@ -46,6 +49,25 @@ class Work:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """What landed and can't be worked on yet: for what it waits, and until when."""
+
+    model: str
+    window: str
+    kind: str  # `batches` or `labels`
+    reason: str
+    until: datetime | None = None  # None: no moment is known, somebody has to act
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """What is due of a model, and what waits; both oldest window first."""
+
+    work: tuple[Work, ...]
+    waiting: tuple[Waiting, ...]
+
+
 def due(
     repository: Repository, store: Store, declaration: Declaration, until: str | None = None
 ) -> list[Work]:
@@ -53,20 +75,56 @@ def due(
 
     With `until`, windows after it are not looked at.
     """
-    model = declaration.name
+    return list(agenda(repository, store, declaration, until).work)
+
+
+def waiting(repository: Repository, store: Store, declaration: Declaration) -> list[Waiting]:
+    """Return what landed and can't be worked on yet, oldest window first, each with its reason."""
+    return list(agenda(repository, store, declaration).waiting)
+
+
+def agenda(
+    repository: Repository, store: Store, declaration: Declaration, until: str | None = None
+) -> Agenda:
+    """Return what is due and what waits.
+
+    With `until`, windows after it are not looked at.
+    """
+    model, windows, now = declaration.name, declaration.windows, clock.now()
+    landed_on_branches = landings(repository, model)
     refused = {
         (landing.kind, landing.window, landing.version)
-        for landing in landings(repository, model)
+        for landing in landed_on_branches
         if landing.refused
     }
-    landed = {
+    there = {
         kind: {
             window: version
             for window, version in landed_versions(repository, declaration, kind).items()
-            if (kind, window, version) not in refused and declaration.windows.declares(window)
+            if (kind, window, version) not in refused and windows.declares(window)
         }
         for kind in KINDS
     }
+    landed = {
+        kind: {window: one for window, one in there[kind].items() if windows.has_ended(window, now)}
+        for kind in KINDS
+    }
+    waits = [
+        Waiting(model, window, kind, unfinished(windows, window), windows.ends(window))
+        for kind in KINDS
+        for window in there[kind].keys() - landed[kind].keys()
+    ]
+    waits += [
+        Waiting(
+            model,
+            one.window,
+            one.kind,
+            f"{one.window} is none of the declared windows any more; `mlops withdraw {model} "
+            f"{one.window}` takes it back",
+        )
+        for one in landed_on_branches
+        if not one.refused and not windows.declares(one.window)
+    ]
     judged = store.newest("verdicts", "batch_version", "champion", model=model)
     labelled = store.newest("labels", "version", model=model)
     units = {
@@ -104,11 +162,25 @@ def due(
         )
         if stages:
             add(window, stages, "/".join(versions))
-    return [
-        Work(model, window, tuple(work[window][0]), tuple(work[window][1]))
-        for window in sorted(work)
-        if until is None or window <= until
-    ]
+    return Agenda(
+        tuple(
+            Work(model, window, tuple(work[window][0]), tuple(work[window][1]))
+            for window in sorted(work)
+            if until is None or window <= until
+        ),
+        tuple(
+            one
+            for one in sorted(waits, key=lambda one: (one.window, one.kind))
+            if until is None or one.window <= until
+        ),
+    )
+
+
+def unfinished(windows: Windows, window: str) -> str:
+    """Say for what a window waits that is not over yet by the wall clock."""
+    return (
+        f"{window} is not over: it is taken when it ends, {windows.ends(window):%Y-%m-%d %H:%M %Z}"
+    )
 
 
 def is_of(row: Mapping[str, Any] | None, versions: tuple[str, str], unit: tuple[str, str]) -> bool:

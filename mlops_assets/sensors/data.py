@@ -10,13 +10,15 @@ from datetime import datetime
 
 import dagster as dg
 
+from mlops_assets.assets.commits import partitions
 from mlops_assets.assets.source import SOURCES
 from mlops_assets.declaration import Declaration
-from mlops_assets.monitoring.due import Work, due
+from mlops_assets.monitoring.due import Work, agenda
 from mlops_assets.profiles.store import Store
 from mlops_assets.resources import MODEL_TAG, RepositoryResource, StoreResource
 
 WORK_TAG = "mlops/work"
+SHOWN = 5  # reasons in what a tick says of itself
 FINISHED = [
     dg.DagsterRunStatus.SUCCESS,
     dg.DagsterRunStatus.FAILURE,
@@ -40,35 +42,73 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         mlops_store: StoreResource,
     ) -> dg.SensorResult:
         versions, records = mlops_repository.get(), mlops_store.get()
-        requests = []
-        skipped = []
-        waiting = due(versions, records, declaration, mlops_repository.until)
-        for work in waiting:
-            if given_up(context.instance, records, declaration, work):
-                skipped.append(give_up(declaration, records, work))
+        found = agenda(versions, records, declaration, mlops_repository.until)
+        requests, reported = [], []
+        said = [one.reason for one in found.waiting]
+        for work in found.work:
+            try:
+                asked = request(context, records, declaration, work)
+            except Exception as error:
+                # whatever is wrong with one window, the others go on; the next tick tries it again
+                problem = f"{', '.join(work.stages)} of {work.window} can't be asked for: {error}"
+                context.log.exception(problem)
+                said.append(problem)
                 continue
-            # a window corrected back is the same work once more, so success counts too
-            attempt = context.instance.get_runs_count(
-                dg.RunsFilter(tags={WORK_TAG: work.mark}, statuses=FINISHED)
-            )
-            requests.append(
-                dg.RunRequest(
-                    run_key=f"{declaration.name}:{work.window}:{work.mark}:{attempt}",
-                    partition_key=work.window,
-                    asset_selection=[dg.AssetKey([declaration.name, s]) for s in work.stages],
-                    tags={MODEL_TAG: declaration.name, WORK_TAG: work.mark},
-                )
-            )
-        events, cursor = observations(declaration, waiting, context.cursor)
-        reason = "; ".join(skipped) or "nothing has landed or matured that was not worked on"
+            reported.append(work)
+            if isinstance(asked, str):
+                said.append(asked)
+            else:
+                requests.append(asked)
+        events, cursor = observations(declaration, reported, context.cursor)
+        nothing = "nothing has landed or matured that was not worked on"
         return dg.SensorResult(
             run_requests=requests,
-            skip_reason=None if requests else dg.SkipReason(reason),
+            skip_reason=None if requests else dg.SkipReason(summed_up(said) or nothing),
             asset_events=events,
             cursor=cursor,
         )
 
     return data
+
+
+def request(
+    context: dg.SensorEvaluationContext, store: Store, declaration: Declaration, work: Work
+) -> dg.RunRequest | str:
+    """Return the run request of a piece of work, or why it is not asked for."""
+    # Dagster looks at this when our tick is over, and then fails it with all its requests
+    if not partitions(declaration).has_partition_key(work.window):
+        return f"{work.window} waits: Dagster, by its clock, knows no such partition yet"
+    if given_up(context.instance, store, declaration, work):
+        return give_up(declaration, store, work)
+    # a window corrected back is the same work once more, so success counts too
+    attempt = context.instance.get_runs_count(
+        dg.RunsFilter(tags={WORK_TAG: work.mark}, statuses=FINISHED)
+    )
+    return dg.RunRequest(
+        run_key=f"{declaration.name}:{work.window}:{work.mark}:{attempt}",
+        partition_key=work.window,
+        asset_selection=[dg.AssetKey([declaration.name, s]) for s in work.stages],
+        tags={MODEL_TAG: declaration.name, WORK_TAG: work.mark},
+    )
+
+
+def may_run(
+    context: dg.SensorEvaluationContext, store: Store, declaration: Declaration, work: Work
+) -> bool:
+    """Say whether a run is or will be asked for, so that what is decided waits for it."""
+    try:
+        asked = request(context, store, declaration, work)
+    except Exception:
+        # the sensor of the data says so, in each of its ticks; the decisions don't wait for it
+        context.log.exception(f"{work.window} is not waited for")
+        return False
+    return not isinstance(asked, str)
+
+
+def summed_up(reasons: Sequence[str]) -> str:
+    """Join reasons; of many, name the first ones and count the others."""
+    more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
+    return "; ".join(reasons[:SHOWN]) + more
 
 
 def given_up(
@@ -118,7 +158,10 @@ def observations(
 
     The cursor only spares repeating it; what is to be done never depends on it.
     """
-    before = set(json.loads(cursor)) if cursor else set()
+    try:
+        before = set(json.loads(cursor or "[]"))
+    except (ValueError, TypeError):
+        before = set()  # a person can set it to anything
     seen = {}
     for work in waiting:
         for kind, name in SOURCES.items():

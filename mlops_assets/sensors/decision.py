@@ -16,7 +16,7 @@ from mlops_assets.monitoring.due import due
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import MODEL_TAG, LedgerResource, RepositoryResource, StoreResource
-from mlops_assets.sensors.data import given_up
+from mlops_assets.sensors.data import may_run
 from mlops_assets.sensors.facts import UNFINISHED, Situation, rules_of
 
 
@@ -40,7 +40,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
     ) -> dg.SensorResult:
         versions, records = mlops_repository.get(), mlops_store.get()
         work = due(versions, records, declaration, mlops_repository.until)
-        if any(not given_up(context.instance, records, declaration, one) for one in work):
+        if any(may_run(context, records, declaration, one) for one in work):
             return dg.SensorResult(
                 skip_reason=dg.SkipReason("data is waiting to be ingested; decided after that")
             )
@@ -48,7 +48,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         if not context.instance.get_runs_count(dg.RunsFilter(job_name=name, statuses=UNFINISHED)):
             reconcile(declaration, mlops_ledger.get(), records)
         situation = Situation.read(declaration, landed, records, mlops_ledger.get())
-        cursor, noted = int(context.cursor or 0), []
+        cursor, noted = seen_until(context.cursor), []
         for gap in gone_without(declaration, landed, records):
             noted += note(declaration, records, landed, gap)
         cursor, passed = overtaken(declaration, landed, records, situation.champion, cursor)
@@ -78,6 +78,11 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         )
 
     return decision
+
+
+def seen_until(cursor: str | None) -> int:
+    """Return the last event looked at; 0 where the cursor, which a person can set, says none."""
+    return int(cursor) if cursor and cursor.isdecimal() else 0
 
 
 def gone_without(
