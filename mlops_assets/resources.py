@@ -70,7 +70,10 @@ class RegistryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
 
     def client(self) -> Any:
         """Return an `MlflowClient` on the configured server; imports MLflow."""
-        return connect(self.tracking_uri or Home.find().prepare().mlflow)
+        if self.tracking_uri:
+            return connect(self.tracking_uri)
+        home = Home.find().prepare()
+        return connect(home.mlflow, home.mlflow_artifacts)
 
     def tracking(self, model: str) -> Tracking:
         """Return the runs of one model's experiment."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from mlops_assets.errors import RegistryError
+from mlops_assets.registry.relocation import follow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,11 +38,16 @@ def quieten() -> None:
 
 
 @lru_cache(maxsize=8)
-def connect(uri: str) -> MlflowClient:
+def connect(uri: str, artifacts: str | None = None) -> MlflowClient:
     """Return a client of the tracking server and registry at a URI, one for each process.
 
     Takes `sqlite:///path` (the file is made, some 4 s) or `http(s)://`; credentials come from
     MLflow's own environment variables. Neither the active run nor a global URI is touched.
+
+    Args:
+        uri: where the database or server is.
+        artifacts: with a database, the `file://` URL of the folder for the files of its home, which
+            may have been moved or copied here.
 
     Raises:
         RegistryError: the store can't be opened.
@@ -51,8 +57,12 @@ def connect(uri: str) -> MlflowClient:
 
     try:
         with asking(f"open MLflow at {uri}"):
-            if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
-                _create(Path(uri.removeprefix(SQLITE)))
+            if uri.startswith(SQLITE):
+                database = Path(uri.removeprefix(SQLITE))
+                if not database.exists():
+                    _create(database)
+                elif artifacts is not None:
+                    follow(database, artifacts)
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except RegistryError as error:
         login = urlsplit(uri).netloc.rpartition("@")[0]  # may hold a password; MLflow repeats it
