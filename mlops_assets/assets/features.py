@@ -5,7 +5,7 @@ import polars as pl
 
 from mlops_assets.assets.commits import described, key, partitions, read_commit, scan, write
 from mlops_assets.declaration import Declaration, load
-from mlops_assets.features.expressions import code_version, compute, kinds, mismatches
+from mlops_assets.features.expressions import check_rows, code_version, compute, kinds, mismatches
 from mlops_assets.resources import LedgerResource, RepositoryResource
 
 
@@ -42,6 +42,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         versions = mlops_repository.get()
         commit = read_commit(context, versions, key(declaration, "batches"), window)
         batch = scan(versions, commit, declaration.path("batches", window))
+        check_rows(batch, expressions)
         # in key order, one window at a time: the training set need not sort them all at once
         frame = compute(batch, expressions, key=declaration.batches.key).sort(
             declaration.batches.key

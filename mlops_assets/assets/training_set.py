@@ -148,4 +148,5 @@ def features_of(
         return scan(versions, commit, path)
     batch = scan(versions, commit, declaration.path("batches", window))
     keys = declaration.batches.key
-    return compute(batch, expressions, key=keys).sort(keys)
+    # a version is made again by its own expressions, also if they would be refused today
+    return compute(batch, expressions, key=keys, row_by_row=not anew).sort(keys)

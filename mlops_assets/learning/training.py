@@ -7,7 +7,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,32 +18,11 @@ import polars as pl
 
 from mlops_assets.errors import FeatureError, TrainingError, did_you_mean
 from mlops_assets.learning.encoding import Encoding
+from mlops_assets.learning.parameters import Scalar, check_parameters
 from mlops_assets.sections import Task
-
-Scalar = str | int | float | bool
 
 MODEL_FILE = "model.txt"
 ENCODING_FILE = "encoding.json"
-
-# What `train` answers for itself; a declaration that sets one of these would be overruled.
-_RESERVED = (
-    "objective",
-    "num_iterations",
-    "seed",
-    "num_threads",
-    "deterministic",
-    "force_row_wise",
-    "force_col_wise",
-    "categorical_feature",
-    "early_stopping_round",
-    "num_class",
-    "task",
-    "data",
-    "valid",
-    "input_model",
-    "output_model",
-    "device_type",
-)
 
 
 @dataclass(frozen=True)
@@ -184,7 +163,7 @@ def train(
     if target in features:
         raise TrainingError(f"target `{target}` is among the features: the model would be told")
     lightgbm = load_lightgbm()
-    _check_parameters(lightgbm, parameters)
+    check_parameters(parameters)
     encoding = Encoding.fit(labelled, features)
     settings = {
         **parameters,
@@ -268,27 +247,3 @@ def _check_numbers(labels: pl.Series, target: str) -> None:
             f"all {len(labels)} rows have `{target}` = {labels[0]:g}:"
             " nothing can be learnt from one number; train on more windows"
         )
-
-
-def _check_parameters(lightgbm: ModuleType, parameters: Mapping[str, Scalar]) -> None:
-    # LightGBM passes over a misspelt parameter with no more than a warning. It publishes its
-    # names through the C library; this reading of it is private but stable since 3.3.
-    table: dict[str, list[str]] = lightgbm.basic._ConfigAliases._get_all_param_aliases()  # noqa: SLF001 told nowhere else
-    reserved = {alias for name in _RESERVED for alias in (name, *table.get(name, ()))}
-    reserved |= {
-        alias for name in table if name.endswith("_seed") for alias in (name, *table[name])
-    }
-    known = set(_names(table)) - reserved
-    for name in parameters:
-        if name in reserved:
-            raise TrainingError(
-                f"parameter `{name}` is set by the training itself; take it out of the declaration"
-            )
-        if name not in known:
-            raise TrainingError(f"LightGBM has no parameter `{name}`{did_you_mean(name, known)}")
-
-
-def _names(table: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    for name, aliases in table.items():
-        yield name
-        yield from aliases

@@ -19,7 +19,8 @@ from polars.exceptions import PolarsError
 
 from mlops_assets.errors import DeclarationError
 from mlops_assets.learning.metrics import metric_named
-from mlops_assets.learning.training import FittedModel, Scalar, train
+from mlops_assets.learning.parameters import Scalar
+from mlops_assets.learning.training import FittedModel, train
 from mlops_assets.learning.training_set import WINDOW
 from mlops_assets.sections import Task
 
