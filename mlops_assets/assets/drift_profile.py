@@ -1,8 +1,8 @@
 """One window's whylogs profile, judged against the reference of the champion that scored it."""
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import timedelta
-from itertools import pairwise
 from typing import Any
 
 import dagster as dg
@@ -16,16 +16,17 @@ from mlops_assets.assets.predictions import SCORE
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import DeclarationError, MlopsError, did_you_mean
 from mlops_assets.profiles import retention
-from mlops_assets.profiles.drift import Verdict
 from mlops_assets.profiles.profile import Profile, profile, profile_segments
 from mlops_assets.profiles.segments import Segments, largest, pooled
 from mlops_assets.profiles.shapes import Shape, shape
 from mlops_assets.profiles.store import Store
+from mlops_assets.profiles.verdict import FeatureLine
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
+from mlops_assets.words import visible
 
-MOST_SHOWN, MOST_FEATURES, MOST_SHAPES = 52, 20, 3  # windows and features in a picture
+MOST_FEATURES, MOST_DRAWN, MOST_SHAPES = 20, 10, 3  # in the table, by window, in the picture
 GRACE = timedelta(days=1)  # profiles added since then may be some other run's
 
 
@@ -83,7 +84,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         record(bench.store, common, judged, batch, blob, part_blobs)
         if retention.is_due(declaration, window):
             merge_old(context, bench.store, declaration)
-        metadata = shown(bench.store, declaration, judged, taken, entry)
+        metadata = shown(judged, taken, entry)
         if taken.not_profiled:
             metadata["not_profiled"] = list(taken.not_profiled)
         return dg.MaterializeResult(
@@ -206,10 +207,8 @@ def record(
     )
 
 
-def shown(
-    store: Store, declaration: Declaration, judged: Judged, taken: Profile, entry: Entry | None
-) -> dict[str, Any]:
-    """Return the metadata: the verdict in a sentence, and its pictures."""
+def shown(judged: Judged, taken: Profile, entry: Entry | None) -> dict[str, Any]:
+    """Return the metadata: the verdict in a sentence, its figures and a picture."""
     verdict = judged.verdict
     metadata: dict[str, Any] = {
         "summary": verdict.sentence,
@@ -220,19 +219,12 @@ def shown(
     }
     if verdict.score is None or verdict.limit is None:
         return metadata
-    worst = verdict.features[:15]
     said = {name: part.sentence for name, part in verdict.segments.items()}
     return {
         **metadata,
-        "history": history(store, declaration, verdict),
-        "distances": plots.ranges(
-            [f"{line.feature} ({line.share:.0%})" for line in worst],
-            [line.distance for line in worst],
-            [line.own_low for line in worst],
-            [line.own_high for line in worst],
-            f"{verdict.window}: distance to the reference (share of the score)",
-        ),
-        **worst_shapes(judged, taken),
+        "distances": distances(verdict.features[:MOST_FEATURES]),
+        "worst": worst_shapes(judged, taken),
+        **distance_of_each(judged),
         "drift_score": verdict.score,
         "limit": verdict.limit,
         "rank_p_value": verdict.p_value if verdict.p_value is not None else "none",
@@ -244,50 +236,42 @@ def shown(
     }
 
 
-def history(store: Store, declaration: Declaration, verdict: Verdict) -> dg.MarkdownMetadataValue:
-    """Draw the newest windows: their scores, and below how far each feature was from usual."""
-    past = [
-        row
-        for row in store.latest("verdicts", model=declaration.name)
-        if row["window"] <= verdict.window and row["champion"] is not None
-    ][-MOST_SHOWN:]
-    windows = [row["window"] for row in past]
-    changes = [b["window"] for a, b in pairwise(past) if a["champion"] != b["champion"]]
-    names = [line.feature for line in verdict.features[:MOST_FEATURES]]
-    cells: dict[tuple[str, str], float] = {}
-    for window, feature, distance, own_high in store.query(
-        """
-        SELECT
-            "window",
-            feature,
-            arg_max(distance, (recorded_at, record_id)),
-            arg_max(own_high, (recorded_at, record_id))
-        FROM distances WHERE model = ? AND "window" BETWEEN ? AND ? GROUP BY ALL
-        """,
-        [declaration.name, windows[0], verdict.window],
-    ).iter_rows():
-        # a column that never differed in its own windows is as far as can be once it does
-        cells[window, feature] = distance / own_high if own_high else 3.0 * (distance > 0)
-    panel = plots.Panel(
-        "drift score of each window against its reference",
-        {"score": [row["score"] for row in past]},
-        [row["score_limit"] for row in past],
-    )
-    return plots.heat_map(
-        windows,
-        panel,
-        names,
-        [[cells.get((window, name)) for window in windows] for name in names],
-        "distance of each feature (orange: beyond all windows of the reference)",
-        marked=changes,
-        mark="another version serves",
+def distances(lines: Sequence[FeatureLine]) -> dg.TableMetadataValue:
+    """Return the table of how far each feature moved, what made up most of the score first."""
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    "feature": visible(line.feature),
+                    "distance": round(line.distance, 4),
+                    "usual": f"{line.own_low:.4f} to {line.own_high:.4f}",
+                    "beyond": "yes" if line.distance > line.own_high else "",
+                    "share of the score": f"{line.share:.0%}",
+                }
+            )
+            for line in lines
+        ]
     )
 
 
-def worst_shapes(judged: Judged, taken: Profile) -> dict[str, dg.MarkdownMetadataValue]:
-    """Draw the reference against the window, for the features that make up most of the score."""
+def distance_of_each(judged: Judged) -> dict[str, float]:
+    """Return the distances that Dagster draws by window: of what the model leans on most.
+
+    The same features for all windows of a champion, so that no line ends.
+    """
     if judged.compared is None:
         return {}
+    importance = judged.compared.importance
+    leant_on = sorted(importance, key=lambda name: -importance[name])[:MOST_DRAWN]
+    found = {line.feature: line.distance for line in judged.verdict.features}
+    return {f"distance of {name}": found[name] for name in leant_on if name in found}
+
+
+@plots.decoration
+def worst_shapes(judged: Judged, taken: Profile) -> dg.MetadataValue[Any]:
+    """Draw the reference against the window, for the features that make up most of the score."""
+    if judged.compared is None:
+        return dg.MetadataValue.text("nothing was compared")
     found: dict[str, Shape] = {}
     for line in judged.verdict.features:
         column = taken.columns.get(line.feature)
@@ -297,7 +281,7 @@ def worst_shapes(judged: Judged, taken: Profile) -> dict[str, dg.MarkdownMetadat
         if drawn is not None and len(found) < MOST_SHAPES:
             found[f"{line.feature} ({line.share:.0%})"] = drawn
     if not found:
-        return {}
+        return dg.MetadataValue.text("no column holds what it holds in the reference")
     title = f"{judged.verdict.window} against its reference (share of the score)"
     labels = ("reference", "this window")
-    return {"worst": plots.shapes(list(found), list(found.values()), labels, title)}
+    return plots.shapes(list(found), list(found.values()), labels, title)

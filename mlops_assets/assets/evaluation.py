@@ -187,7 +187,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 def pictures(
     comparisons: Mapping[str, Comparison], champion: Entry | None
-) -> dict[str, dg.MarkdownMetadataValue]:
+) -> dict[str, dg.MetadataValue[Any]]:
     """Draw challenger and strongest opponent side by side, where both are defined."""
     name = "champion" if "champion" in comparisons else "baseline"
     windows = [w for w in comparisons[name].windows if w.gain is not None]

@@ -1,13 +1,8 @@
 """The metric of one window: estimated once it is scored, measured once its labels are mature."""
 
-from collections.abc import Mapping
-from itertools import pairwise
-from typing import Any
-
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets import plots
 from mlops_assets.assets.commits import MAIN, exists, key, partitions, read_commit, scan
 from mlops_assets.assets.estimates import Estimates
 from mlops_assets.assets.predictions import SCORE
@@ -94,7 +89,6 @@ def estimate(
     return dg.MaterializeResult(
         metadata={
             "summary": f"{said}{accuracy(store, declaration, window)}",
-            **history(store, declaration, window),
             f"estimated_{metric}": found.value if found.value is not None else "none",
             "version": version,
             "commit": predictions_commit,
@@ -153,7 +147,6 @@ def measure(
     return dg.MaterializeResult(
         metadata={
             "summary": said,
-            **history(store, declaration, window),
             metric.name: value if value is not None else undefined,
             f"estimated_{metric.name}": value + error
             if value is not None and error is not None
@@ -221,29 +214,3 @@ def accuracy(store: Store, declaration: Declaration, window: str) -> str:
     return f"; {many} off by {sum(errors) / len(errors):.4f}" + (
         " on the mean" if len(errors) > 1 else ""
     )
-
-
-def history(store: Store, declaration: Declaration, window: str) -> dict[str, Any]:
-    """Draw what was measured and what was estimated, window by window."""
-    metric = declaration.metric
-    kinds: dict[str, Mapping[str, Mapping[str, Any]]] = {
-        kind: {
-            row["window"]: row
-            for row in store.latest(kind, model=declaration.name, metric=metric)
-            if row["window"] <= window
-        }
-        for kind in ("performance", "estimates")
-    }
-    windows = sorted({*kinds["performance"], *kinds["estimates"]})
-    if not windows:
-        return {}
-    either = [kinds["performance"].get(w) or kinds["estimates"][w] for w in windows]
-    changes = [b["window"] for a, b in pairwise(either) if a["champion"] != b["champion"]]
-    lines = {
-        label: [(kinds[kind].get(w) or {}).get("value") for w in windows]
-        for label, kind in (("measured", "performance"), ("estimated", "estimates"))
-    }
-    panel = plots.Panel(f"{metric} of the champion's scores, by window", lines)
-    return {
-        "history": plots.panels(windows, [panel], marked=changes, mark="another version serves")
-    }

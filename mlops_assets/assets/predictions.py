@@ -1,6 +1,6 @@
 """Each window scored by the champion in force when it landed."""
 
-import math
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -88,7 +88,8 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
     return predictions
 
 
-def histogram(scores: pl.Series, task: Task, version: int | None) -> dg.MarkdownMetadataValue:
+@plots.decoration
+def histogram(scores: pl.Series, task: Task, version: int | None) -> dg.MetadataValue[Any]:
     """Draw how many rows have which score: of 0 to 1, or of all but the outermost percents."""
     low, high = 0.0, 1.0
     if task == "regression":
@@ -97,9 +98,8 @@ def histogram(scores: pl.Series, task: Task, version: int | None) -> dg.Markdown
     inside = scores.clip(low, high)
     place = ((inside - low) / width).floor().clip(0, BINS - 1).cast(pl.Int64)
     counts = dict(place.value_counts().iter_rows())
-    digits = max(0, math.ceil(-math.log10(width)))
-    return plots.bars(
-        [f"{low + step * width:,.{digits}f}" for step in range(BINS)],
+    return plots.histogram(
         [counts.get(step, 0) for step in range(BINS)],
+        [low + step * width for step in range(BINS + 1)],
         f"rows by score, version {version}",
     )

@@ -1,13 +1,11 @@
 """What a retraining would have earned on one window, and what not retraining has cost so far."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets import plots
 from mlops_assets.assets.commits import MAIN, key, partitions, read_commit, scan
 from mlops_assets.assets.training_set import TARGET, features_of
 from mlops_assets.assets.twins import Twins
@@ -17,7 +15,6 @@ from mlops_assets.decisions.staleness import (
     StalenessPolicy,
     TwinDifference,
     default_cost,
-    latest_rate,
     staleness,
 )
 from mlops_assets.declaration import Declaration
@@ -127,7 +124,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         }
         records.add("staleness", row)
         return dg.MaterializeResult(
-            metadata=shown(rows, row, standing),
+            metadata=shown(row, standing),
             data_version=dg.DataVersion(f"{judged.fresh}-{judged.champion}-{found.gain}"),
         )
 
@@ -253,22 +250,12 @@ def unjudged(declaration: Declaration, landed: LandedWindows, window: str) -> st
     return "labels were due and have not landed"
 
 
-def shown(
-    rows: Mapping[str, Mapping[str, Any]],
-    row: Mapping[str, Any],
-    standing: Staleness,
-) -> dict[str, Any]:
-    """Return the metadata: the sentence, the figures and two pictures."""
+def shown(row: Mapping[str, Any], standing: Staleness) -> dict[str, Any]:
+    """Return the metadata: the sentence, and figures that Dagster draws by window."""
     figures = ("fresh", "served", "gain", "cost")
-    past = [
-        rows[window]
-        for window in sorted(rows)
-        if window <= row["window"] and rows[window]["measure"] == row["measure"]
-    ]
     return {
         "summary": standing.sentence,
         **({"not_judged": row["reason"]} if row["reason"] else {}),
-        "twins": picture(past, row["measure"].partition(" ")[0]),
         **{name: row[name] if row[name] is not None else "none" for name in figures},
         "total": standing.total,
         "rate": standing.rate,
@@ -281,43 +268,3 @@ def shown(
         "policy": row["policy"],
         "data_commit": row["known_commit"] or "none",
     }
-
-
-def picture(past: Sequence[Mapping[str, Any]], unit: str) -> dg.MarkdownMetadataValue:
-    """Draw both twins over the windows, and what not retraining has cost against its price."""
-    windows = [row["window"] for row in past]
-    reigns = [(row["champion"], row["since"]) for row in past]
-    sums: list[float] = []
-    ahead: list[float] = []
-    judged: list[tuple[float, float]] = []
-    for place, row in enumerate(past):
-        if place and reigns[place] != reigns[place - 1]:
-            judged = []
-        if row["gain"] is not None:
-            judged.append((row["gain"], row["months"]))
-        sums.append(sum(gain * length for gain, length in judged))
-        ahead.append(sums[-1] + latest_rate(judged))
-    return plots.panels(
-        windows,
-        [
-            plots.Panel(
-                f"{unit} of the twins{' a month' if unit == 'money' else ''}",
-                {
-                    "learnt all that was known": [row["fresh"] for row in past],
-                    "learnt what the champion did": [row["served"] for row in past],
-                },
-            ),
-            plots.Panel(
-                f"what not retraining cost, in {unit if unit == 'money' else f'{unit} x months'}",
-                {"so far": sums, "and a month at the latest rate": ahead},
-                [None if row["cost"] is None else 2 * row["cost"] for row in past],
-                "twice the cost of a retraining",
-            ),
-        ],
-        marked=[
-            window
-            for window, (one, before) in zip(windows[1:], pairwise(reigns), strict=True)
-            if one != before
-        ],
-        mark="another version serves",
-    )

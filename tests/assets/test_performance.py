@@ -66,6 +66,21 @@ def test_once_labels_are_mature_the_error_stands_beside_the_estimate(promoted: P
     assert listed[tiny.window(3)]["estimate"] is None
 
 
+def test_what_the_event_log_keeps_of_a_window_is_small(promoted: Played) -> None:
+    pictures, everything = 0, 0
+    for stage in ("predictions", "drift_profile", "performance", "staleness"):
+        wanted = dg.AssetRecordsFilter(
+            asset_key=dg.AssetKey([tiny.MODEL, stage]), asset_partitions=[tiny.window(7)]
+        )
+        (record,) = promoted.instance.fetch_materializations(wanted, limit=1).records
+        assert record.asset_materialization is not None
+        texts = [str(value.value) for value in record.asset_materialization.metadata.values()]
+        pictures += sum(len(text) for text in texts if "data:image" in text)
+        everything += len(dg.serialize_value(record.event_log_entry))
+    assert 0 < pictures < 20_000
+    assert everything < 40_000
+
+
 def test_later_estimates_are_made_of_the_champions_own_matured_scores(promoted: Played) -> None:
     promoted.turn(9, 10)
     (row,) = rows(promoted, "estimates", 10)
