@@ -14,16 +14,15 @@ from mlops_assets.assets.commits import facts, key, latest, scan
 from mlops_assets.assets.training_set import TARGET
 from mlops_assets.declaration import Declaration, load, place_of
 from mlops_assets.features.expressions import code_version
+from mlops_assets.learning.encoding import rounded
 from mlops_assets.learning.environment import libraries, machine
-from mlops_assets.learning.fingerprint import fingerprint
-from mlops_assets.learning.training import FittedModel, train
+from mlops_assets.learning.fingerprint import fingerprint, of_libraries
+from mlops_assets.learning.training import LEARNING_VERSION, FittedModel, train, width_of
 from mlops_assets.registry.record import Code, TrainingRecord
 from mlops_assets.registry.tracking import Tracking
 from mlops_assets.resources import RegistryResource, RepositoryResource
 from mlops_assets.revision import revision_of
 from mlops_assets.versions import Repository
-
-LEARNING_VERSION = "1"  # raise it when learning/ would train another model from the same inputs
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,14 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
     return model
 
 
-def trained_code(declaration: Declaration) -> str:
-    """Return the version of everything but the data that a trained model depends on."""
+def trained_code(declaration: Declaration, learning: str | None = None) -> str:
+    """Return the version of everything but data and libraries that a trained model depends on."""
     features = code_version(load(declaration.features))
-    return f"{LEARNING_VERSION}-{features}-{declaration.digest('task', 'training', 'labels')}"
+    return f"{learning or LEARNING_VERSION}-{features}-{declaration.digest('task', 'training', 'labels')}"
 
 
-def code_of(declaration: Declaration) -> Code:
-    """Return the versions of the code that trains now, part by part.
+def code_of(declaration: Declaration, learning: str | None = None) -> Code:
+    """Return the versions of the code that trains now, part by part, by a version of learning.
 
     Raises:
         DeclarationError: the declared features or target are not there.
@@ -121,8 +120,8 @@ def code_of(declaration: Declaration) -> Code:
     """
     expressions = load(declaration.features)
     return Code(
-        version=trained_code(declaration),
-        learning=LEARNING_VERSION,
+        version=trained_code(declaration, learning),
+        learning=learning or LEARNING_VERSION,
         expressions=code_version(expressions),
         features={name: code_version({name: one}) for name, one in expressions.items()},
         target=code_version({TARGET: load(declaration.labels.target)}),
@@ -181,6 +180,7 @@ def train_once(
     seed = training.seed if seed is None else seed
     code = code_of(declaration)
     names = list(code.features)
+    versions = libraries()
     mark = fingerprint(
         pinned.checksum,
         str(code.version),
@@ -189,19 +189,27 @@ def train_once(
         seed=seed,
         features=names,
         windows=list(windows),
+        **of_libraries(LEARNING_VERSION, versions),
     )
     known = tracking.find(mark, stage)
     if known is not None:
         context.log.info(f"{stage}: the same inputs were trained in MLflow run {known.id}")
         return Trained(load_model(tracking, known.id), known.id, mark, reused=True)
+    rows = rows_of(repository, declaration, pinned, windows)
+    if beyond := rounded(rows, names):
+        context.log.warning(
+            f"{', '.join(beyond)}: whole numbers beyond 2^53, which LightGBM rounds to float64; cast"
+            " them to String in the declared expression if they are names and no amounts"
+        )
     model = train(
-        rows_of(repository, declaration, pinned, windows),
+        rows,
         features=names,
         target=TARGET,
         parameters=training.parameters,
         rounds=training.rounds,
         seed=seed,
         task=declaration.task,
+        width=width_of(LEARNING_VERSION),
     )
     revision = revision_of(place_of(declaration.features))
     tags = {
@@ -237,7 +245,7 @@ def train_once(
                 data_commit=pinned.data_commit,
                 model=model.checksum,
                 files=files,
-                libraries=libraries(),
+                libraries=versions,
                 machine=machine(),
                 revision=revision,
             )

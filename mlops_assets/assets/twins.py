@@ -16,14 +16,14 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.assets.commits import MAIN, scan
-from mlops_assets.assets.model import LEARNING_VERSION
 from mlops_assets.assets.training_set import TARGET, features_of
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import StoreError, TrainingError
 from mlops_assets.features.expressions import code_version
-from mlops_assets.learning.fingerprint import fingerprint
+from mlops_assets.learning.environment import libraries
+from mlops_assets.learning.fingerprint import fingerprint, of_libraries
 from mlops_assets.learning.frames import frame_of
-from mlops_assets.learning.training import FittedModel
+from mlops_assets.learning.training import LEARNING_VERSION, FittedModel
 from mlops_assets.learning.training_set import WINDOW
 from mlops_assets.learning.twins import MOST_ROWS, PARAMETERS, ROUNDS, draws, fit_twin
 from mlops_assets.profiles.store import Store
@@ -129,6 +129,7 @@ class Twins:
             task=self.declaration.task,
             most_rows=MOST_ROWS,
             most_windows=MOST_WINDOWS,
+            **of_libraries(LEARNING_VERSION, libraries()),
         )
 
     def fit(self, material: Material) -> FittedModel:

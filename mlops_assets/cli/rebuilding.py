@@ -22,8 +22,14 @@ from mlops_assets.cli.reproduction import COMMIT, PRESENT, Fact, Reproduction
 from mlops_assets.declaration import Declaration, place_of
 from mlops_assets.errors import MlopsError, RebuildError, RevisionError
 from mlops_assets.learning.environment import libraries, machine
-from mlops_assets.learning.fingerprint import fingerprint
-from mlops_assets.learning.training import FittedModel, train
+from mlops_assets.learning.fingerprint import fingerprint, of_libraries
+from mlops_assets.learning.training import (
+    LEARNING_VERSION,
+    LEARNING_VERSIONS,
+    FittedModel,
+    train,
+    width_of,
+)
 from mlops_assets.registry.record import Code, checksum_of, checksums
 from mlops_assets.resources import RegistryResource
 from mlops_assets.revision import Revision, revision_of
@@ -75,7 +81,7 @@ def compare_code(recorded: Recorded, declaration: Declaration) -> tuple[Code | N
     """Return the code as it is now, if it can be loaded, and how it differs from the recorded."""
     then = recorded.training.code
     try:
-        now = code_of(declaration)
+        now = code_of(declaration, learning_of(then))
     except Exception as error:  # noqa: BLE001  # importing a project's module may raise anything
         return None, [f"the declared code can't be loaded: {error}"]
     changes = []
@@ -90,6 +96,13 @@ def compare_code(recorded: Recorded, declaration: Declaration) -> tuple[Code | N
     if then.target is not None and then.target != now.target:
         changes.append("the target's expression differs")
     return now, changes
+
+
+def learning_of(then: Code) -> str:
+    """Return the version of learning to train by: the recorded one, where it is still known."""
+    if then.learning is None:
+        return LEARNING_VERSIONS[0]  # it was recorded before there was another
+    return then.learning if then.learning in LEARNING_VERSIONS else LEARNING_VERSION
 
 
 def renewed(then: Code, now: Code) -> Iterator[str]:
@@ -132,6 +145,7 @@ class Rebuild:
             rounds=training.rounds,
             seed=training.seed,
             task=self.declaration.task,
+            width=width_of(learning_of(training.code)),
         )
         kept, registered, damage = self.registered_model()
         expected = training.model or (kept.checksum if kept else None)
@@ -229,6 +243,7 @@ class Rebuild:
         itself, and how their versions are put together may change.
         """
         training = self.recorded.training
+        learning = learning_of(training.code)
         now = fingerprint(
             training.training_set if material.same else material.checksum or "",
             training.code.version or str(self.code.version if self.code else ""),
@@ -237,6 +252,7 @@ class Rebuild:
             seed=training.seed,
             features=list(training.code.features),
             windows=list(training.windows),
+            **of_libraries(learning, training.libraries),
         )
         return Fact.of("fingerprint", self.recorded.fingerprint, now)
 

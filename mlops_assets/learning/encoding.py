@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from mlops_assets.errors import FeatureError, TrainingError, did_you_mean
+
+Width = Literal["float32", "float64"]
+
+_TYPES: dict[Width, pl.DataType] = {"float32": pl.Float32(), "float64": pl.Float64()}
+# float32 holds every value of these, and every whole number up to 2^24
+_NARROW = (pl.Null, pl.Boolean, pl.Int8, pl.Int16, pl.UInt8, pl.UInt16, pl.Float32)
+_WHOLE_IN_FLOAT32 = 2**24
+_WHOLE_IN_FLOAT64 = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +37,25 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """The features in the model's order, and the categories that the training rows held."""
+    """The features in the model's order, and the categories that the training rows held.
+
+    `width` is that of the numbers which the model was trained on and scores. Models of before it
+    was recorded saw every number rounded to float32, and score that way for ever.
+    """
 
     features: tuple[Feature, ...]
+    width: Width = "float64"
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, features: Sequence[str]) -> Self:
+    def fit(cls, frame: pl.DataFrame, features: Sequence[str], *, width: Width = "float64") -> Self:
         """Learn kinds and categories from the training rows; their order does not matter.
 
         Booleans and numbers are numeric; String, Categorical and Enum are categorical.
+
+        Args:
+            frame: the training rows.
+            features: columns to learn from, in the model's order.
+            width: float32 rounds numbers, and is there to train an old model again.
 
         Raises:
             TrainingError: no feature is named, or one is named twice.
@@ -61,7 +79,7 @@ class Encoding:
                     f"feature `{name}` is {schema[name]}, which a model can't learn from;"
                     " declare a number, a boolean or a string made of it"
                 )
-        return cls(tuple(learnt))
+        return cls(tuple(learnt), width)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,19 +91,50 @@ class Encoding:
         """The matrix columns that hold category codes."""
         return tuple(i for i, feature in enumerate(self.features) if feature.kind == "categorical")
 
-    def matrix(self, frame: pl.DataFrame) -> NDArray[np.float32]:
-        """Return the frame as float32 of shape (rows, features), columns contiguous.
+    def matrix(
+        self, frame: pl.DataFrame, width: Width | None = None
+    ) -> NDArray[np.float32] | NDArray[np.float64]:
+        """Return the frame as numbers of shape (rows, features), columns contiguous.
 
         A category becomes its place among the learnt ones; null and unseen become NaN.
+
+        Args:
+            frame: holds the features.
+            width: of the numbers; None is the encoding's own. LightGBM makes float64 of either,
+                so `narrowest` gives the same model in half the memory.
 
         Raises:
             FeatureError: a feature is missing, or no longer of the kind that was learnt.
         """
         schema = frame.schema
         _require(self.names, schema.names())
-        columns = [_column(feature, schema[feature.name]) for feature in self.features]
-        encoded: NDArray[np.float32] = frame.select(columns).to_numpy(order="fortran")
+        number = _TYPES[width or self.width]
+        columns = [_column(feature, schema[feature.name], number) for feature in self.features]
+        encoded: NDArray[np.float32] | NDArray[np.float64] = frame.select(columns).to_numpy(
+            order="fortran"
+        )
         return encoded
+
+    def narrowest(self, frame: pl.DataFrame) -> Width:
+        """Return float32 where it holds every value of the frame, else the encoding's own width.
+
+        Raises:
+            FeatureError: a feature is missing.
+        """
+        _require(self.names, frame.columns)
+        for feature in self.features:
+            if feature.categories is not None:
+                if len(feature.categories) > _WHOLE_IN_FLOAT32:
+                    return self.width
+                continue
+            values = frame.get_column(feature.name)
+            if values.dtype in _NARROW:
+                continue
+            wide = values.cast(pl.Float64)
+            # nulls count as true, and NaN equals NaN
+            if not (wide.cast(pl.Float32).cast(pl.Float64) == wide).all():
+                return self.width
+        return "float32"
 
     def to_json(self) -> str:
         """Return a stable text: the same encoding gives the same bytes."""
@@ -94,16 +143,21 @@ class Encoding:
             | ({} if feature.categories is None else {"categories": feature.categories})
             for feature in self.features
         ]
-        return json.dumps({"features": features}, ensure_ascii=False, indent=1) + "\n"
+        # models of before there was a width keep their bytes, and so their checksums
+        width = {} if self.width == "float32" else {"width": self.width}
+        return json.dumps({"features": features} | width, ensure_ascii=False, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote; without a width it is float32.
 
         Raises:
             TrainingError: the text is not an encoding.
         """
         try:
+            known = json.loads(text)
+            width: Width = known.get("width", "float32")
+            _ = _TYPES[width]  # a KeyError names another
             return cls(
                 tuple(
                     Feature(
@@ -112,28 +166,41 @@ class Encoding:
                         if item["kind"] == "categorical"
                         else None,
                     )
-                    for item in json.loads(text)["features"]
-                )
+                    for item in known["features"]
+                ),
+                width,
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TrainingError(
                 f"not an encoding ({error}); the model's folder is damaged: fetch it again"
             ) from error
 
 
-def _column(feature: Feature, dtype: pl.DataType) -> pl.Expr:
+def rounded(frame: pl.DataFrame, features: Sequence[str]) -> list[str]:
+    """Return the features with whole numbers beyond 2^53, which even float64 rounds."""
+    found = []
+    for name in features:
+        if frame.schema[name].is_integer():
+            values = frame.get_column(name)
+            extremes: list[Any] = [values.min(), values.max()]
+            if any(abs(one) > _WHOLE_IN_FLOAT64 for one in extremes if one is not None):
+                found.append(name)
+    return found
+
+
+def _column(feature: Feature, dtype: pl.DataType, number: pl.DataType) -> pl.Expr:
     column = pl.col(feature.name)
     if dtype == pl.Null:  # a window in which nothing was recorded fits either kind
-        return column.cast(pl.Float32)
+        return column.cast(number)
     if feature.categories is None:
         if not _is_numeric(dtype):
             raise _changed(feature, dtype)
-        return column.cast(pl.Float32)
+        return column.cast(number)
     if not _is_categorical(dtype):
         raise _changed(feature, dtype)
     known = pl.Enum(feature.categories)
     # not strict: what the training rows never held becomes null, hence NaN
-    return column.cast(pl.String).cast(known, strict=False).to_physical().cast(pl.Float32)
+    return column.cast(pl.String).cast(known, strict=False).to_physical().cast(number)
 
 
 def _changed(feature: Feature, dtype: pl.DataType) -> FeatureError:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 LIBRARIES = ("lightgbm", "polars", "numpy", "mlops-assets")
+# of another version of these the same inputs may give another model; what this package makes of
+# them has a version of its own (`training.LEARNING_VERSION`)
+LEARNERS = ("lightgbm", "numpy", "polars")
+NOT_INSTALLED = "not installed"  # run from a folder of sources, which has no version
 
 
 def libraries() -> dict[str, str]:
     """Return name -> version of Python and of the libraries that make a model."""
     return {
         "python": platform.python_version(),
-        **{name.replace("-", "_"): version(name) for name in LIBRARIES},
+        **{name.replace("-", "_"): _version(name) for name in LIBRARIES},
     }
+
+
+def learners(libraries: Mapping[str, str]) -> dict[str, str]:
+    """Return those of some libraries that decide what is learnt."""
+    return {name: libraries[name] for name in LEARNERS if name in libraries}
 
 
 def machine() -> dict[str, str]:
@@ -32,6 +42,13 @@ def machine() -> dict[str, str]:
         "libc": f"{libc} {release}".strip() or "unknown",
         "cpus": str(_cpus()),
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return NOT_INSTALLED
 
 
 def _processor() -> str:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from mlops_assets.errors import TrainingError
+from mlops_assets.learning.environment import learners
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
@@ -45,3 +46,8 @@ def fingerprint(
     except (TypeError, ValueError) as error:
         raise TrainingError(f"can't fingerprint: {error}; use plain numbers and text") from error
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def of_libraries(learning: str, libraries: Mapping[str, str]) -> dict[str, Json]:
+    """Return what a fingerprint says of the libraries; by learning version 1 that was nothing."""
+    return {} if learning == "1" else {"libraries": learners(libraries)}

@@ -17,9 +17,14 @@ from typing import Any, Self
 import polars as pl
 
 from mlops_assets.errors import FeatureError, TrainingError, did_you_mean
-from mlops_assets.learning.encoding import Encoding
+from mlops_assets.learning.encoding import Encoding, Width
 from mlops_assets.learning.parameters import Scalar, check_parameters
 from mlops_assets.sections import Task
+
+# Raise it when this room would train another model from the same inputs, and keep the old way
+# where it costs little: versions that were made by it are then rebuilt to the same bits.
+LEARNING_VERSION = "2"
+LEARNING_VERSIONS = ("1", LEARNING_VERSION)  # by which models can be trained
 
 MODEL_FILE = "model.txt"
 ENCODING_FILE = "encoding.json"
@@ -133,6 +138,7 @@ def train(
     seed: int,
     task: Task = "binary",
     threads: int = 0,
+    width: Width = "float64",
 ) -> FittedModel:
     """Fit gradient-boosted trees to a binary target, or to a number by squared error.
 
@@ -149,6 +155,7 @@ def train(
         seed: every random choice follows from it, 0 to 2**31 - 1.
         task: decides the objective, and what the target may be.
         threads: 0 means all cores.
+        width: of the features; float32 rounds them, as learning version 1 did.
 
     Raises:
         FeatureError: a column is missing or of a dtype that can't be learnt from.
@@ -164,7 +171,7 @@ def train(
         raise TrainingError(f"target `{target}` is among the features: the model would be told")
     lightgbm = load_lightgbm()
     check_parameters(parameters)
-    encoding = Encoding.fit(labelled, features)
+    encoding = Encoding.fit(labelled, features, width=width)
     settings = {
         **parameters,
         "objective": task,  # LightGBM's names are the same two
@@ -176,7 +183,7 @@ def train(
     }
     try:
         rows = lightgbm.Dataset(
-            encoding.matrix(labelled),
+            encoding.matrix(labelled, encoding.narrowest(labelled)),
             label=labels.to_numpy(),
             feature_name=[f"f{i}" for i in range(len(features))],  # names may hold any character
             categorical_feature=list(encoding.categorical),
@@ -190,6 +197,11 @@ def train(
         r"^\[num_threads: .*\]$", "[num_threads: 0]", booster.model_to_string(), flags=re.MULTILINE
     )
     return FittedModel(text, encoding)
+
+
+def width_of(learning: str) -> Width:
+    """Return the width of the features by a version of this room."""
+    return "float32" if learning == "1" else "float64"
 
 
 def load_lightgbm() -> ModuleType:
@@ -214,11 +226,11 @@ def _labelled(frame: pl.DataFrame, target: str, task: Task) -> tuple[pl.Series, 
     allowed = "Boolean, or 0 and 1" if task == "binary" else "a number"
     if not (labels.dtype.is_numeric() or (labels.dtype == pl.Boolean and task == "binary")):
         raise TrainingError(f"target `{target}` is {labels.dtype}; it must be {allowed}")
-    labels = labels.cast(pl.Float32)
+    declared, labels = labels, labels.cast(pl.Float32)
     if task == "binary":
         _check_classes(labels, target)
     else:
-        _check_numbers(labels, target)
+        _check_numbers(labels, target, declared)
     return labels, labelled
 
 
@@ -236,13 +248,19 @@ def _check_classes(labels: pl.Series, target: str) -> None:
         )
 
 
-def _check_numbers(labels: pl.Series, target: str) -> None:
+def _check_numbers(labels: pl.Series, target: str, declared: pl.Series) -> None:
     if unusable := int((~labels.is_finite()).sum()):
         raise TrainingError(
             f"target `{target}` is NaN, infinite or beyond float32 in {unusable} of {len(labels)}"
             " rows; make it null where it is unknown"
         )
     if labels.min() == labels.max():
+        low, high = declared.min(), declared.max()
+        if low != high:
+            raise TrainingError(
+                f"target `{target}` goes from {low!r} to {high!r}, which are one"
+                " number in LightGBM's float32; subtract a constant in the declared expression"
+            )
         raise TrainingError(
             f"all {len(labels)} rows have `{target}` = {labels[0]:g}:"
             " nothing can be learnt from one number; train on more windows"

@@ -22,7 +22,8 @@ def package(folder: Path, run_id: str) -> None:
     """Add `MLmodel` and what it names to a folder that holds model.txt and encoding.json.
 
     `mlflow.pyfunc.load_model("models:/<model>@champion").predict(matrix)` then takes what
-    `Encoding.matrix` gives, float32 of shape (rows, features), and returns the probabilities.
+    `Encoding.matrix` gives, of shape (rows, features) and the encoding's width, and returns the
+    probabilities.
     LightGBM's flavour reads the booster's own text: nothing is pickled, nothing stored twice.
     Requirements are stated, not inferred: inferring them imports the model in a subprocess.
 
@@ -35,7 +36,8 @@ def package(folder: Path, run_id: str) -> None:
     from mlflow.types import Schema, TensorSpec
 
     try:
-        features = json.loads((folder / _ENCODING).read_bytes())["features"]
+        encoding = json.loads((folder / _ENCODING).read_bytes())
+        features, width = encoding["features"], encoding.get("width", "float32")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RegistryError(f"no encoding in {folder} ({error}); save the model there") from error
     if not (folder / _BOOSTER).is_file():
@@ -45,7 +47,7 @@ def package(folder: Path, run_id: str) -> None:
         artifact_path=MODEL_PATH,
         run_id=run_id,
         signature=ModelSignature(
-            inputs=Schema([TensorSpec(np.dtype("float32"), (-1, len(features)))]),
+            inputs=Schema([TensorSpec(np.dtype(width), (-1, len(features)))]),
             outputs=Schema([TensorSpec(np.dtype("float64"), (-1,))]),
         ),
         metadata={"encoding": _ENCODING, "features": [feature["name"] for feature in features]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 
 import dagster as dg
 import polars as pl
@@ -10,6 +11,7 @@ import pytest
 
 from mlops_assets.cli.playing import PROCESS_TAGS
 from mlops_assets.cli.recovery import recover
+from mlops_assets.learning import environment
 from mlops_assets.registry.owner import owner_tags
 from mlops_assets.resources import RegistryResource
 from tests import tiny
@@ -83,6 +85,11 @@ def test_the_same_inputs_are_not_trained_twice(promoted: Played) -> None:
     assert again["fingerprint"] == first["fingerprint"]
     assert again["mlflow_run_id"] == first["mlflow_run_id"]
     assert len(mlflow_runs(promoted, "FINISHED")) == trained + 1
+    # but by another LightGBM the same inputs may make another model
+    with pytest.MonkeyPatch.context() as upgraded:
+        upgraded.setattr(environment, "version", lambda name: f"9.{version(name)}")
+        assert promoted.materialize("retrain", "model").success
+    assert metadata(promoted, "model")["reused"] is False
 
 
 def test_a_champion_is_never_compared_on_windows_it_saw(promoted: Played) -> None:

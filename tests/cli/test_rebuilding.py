@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from mlops_assets.assets import model as training_stage
 from mlops_assets.cli.rebuilding import rebuild_version
 from mlops_assets.cli.reproduction import Reproduction
 from mlops_assets.declaration import Declaration
@@ -41,14 +42,20 @@ def git(folder: Path, *arguments: str) -> str:
 def promoted(
     tmp_path_factory: pytest.TempPathFactory, begun: Callable[[int, Path], Played]
 ) -> Played:
-    """Return a project in git with a superseded version, a champion, and a corrected window."""
+    """Return a project in git with a superseded version, a champion, and a corrected window.
+
+    The superseded one was trained when every feature was rounded to float32.
+    """
     opened = begun(6, tmp_path_factory.mktemp("rebuilding") / "project")
     folder = opened.project.root
     (folder / ".gitignore").write_text("history/\nhandmade-*\n__pycache__/\n")
     git(folder, "init", "--quiet")
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "-m", "as it was trained")
-    opened.turn(*range(6, WINDOWS))
+    with pytest.MonkeyPatch.context() as before:
+        before.setattr(training_stage, "LEARNING_VERSION", "1")
+        opened.turn(6)
+    opened.turn(*range(7, WINDOWS))
     corrected = tiny.batch(2)[1].with_columns(paid=pl.lit(1, dtype=pl.Int64))
     opened.land(2, "labels", corrected)
     opened.player.settle()
@@ -131,6 +138,8 @@ def test_a_version_is_the_same_bit_for_bit_and_nothing_else_is_touched(
     number = int(version.removeprefix("v"))
     assert promoted.status["champion"]["version"] == 2
     assert promoted.status["outdated"] == [tiny.window(2)]
+    encoding = artifact(promoted, "model/encoding.json", number).read_text()
+    assert ("width" in encoding) == (number == 2)
     before = state(promoted)
     # when one is rebuilt
     found = rebuild_version(tiny.MODEL, version)
@@ -139,6 +148,7 @@ def test_a_version_is_the_same_bit_for_bit_and_nothing_else_is_touched(
     assert (found.version, found.code, found.trained_on) == (number, "present", "rebuilt")
     assert {one.same for one in found.facts} == {True}
     assert (found.differences, found.missing, found.max_score_difference) == ((), (), None)
+    assert fact(found, "learning version") == (str(number), str(number), True)
     windows = promoted.ledger.entries(tiny.MODEL)[0].training_windows
     assert number == 2 or found.rows == 300 * len(windows)
     # and the state is as before

@@ -5,17 +5,17 @@ import polars as pl
 import pytest
 
 from mlops_assets.errors import FeatureError, TrainingError
-from mlops_assets.learning.encoding import Encoding
+from mlops_assets.learning.encoding import Encoding, rounded
 
 FRAME = pl.DataFrame(
     {"late": [True, False, None], "wind": [1.5, None, 3.0], "carrier": ["UA", "AA", None]}
 )
 
 
-def test_numbers_booleans_and_categories_become_float32() -> None:
+def test_numbers_booleans_and_categories_become_doubles() -> None:
     encoding = Encoding.fit(FRAME, ["carrier", "late", "wind"])
     matrix = encoding.matrix(FRAME)
-    assert matrix.dtype == np.float32
+    assert matrix.dtype == np.float64
     np.testing.assert_array_equal(matrix, [[1, 1, 1.5], [0, 0, np.nan], [np.nan, np.nan, 3]])
     assert [feature.kind for feature in encoding.features] == ["categorical", "numeric", "numeric"]
     assert encoding.categorical == (0,)
@@ -78,3 +78,43 @@ def test_dates_no_features_and_doubles_are_refused() -> None:
 def test_a_damaged_encoding_is_refused() -> None:
     with pytest.raises(TrainingError, match="not an encoding"):
         Encoding.from_json('{"features": [{"name": "a"}]}')
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(1_767_225_600, 1_767_225_600 + 3600),  # seconds
+        np.arange(2**33, 2**33 + 64),  # account numbers
+        np.linspace(13.4, 13.4001, 3600),  # degrees
+        np.array([1e300, -1e300, 5e-324]),
+    ],
+)
+def test_numbers_lose_no_digit(values: np.ndarray) -> None:
+    frame = pl.DataFrame({"number": values})
+    encoding = Encoding.fit(frame, ["number"])
+    np.testing.assert_array_equal(encoding.matrix(frame)[:, 0], values.astype(np.float64))
+    # and what memory asks for loses none either
+    assert encoding.narrowest(frame) == "float64"
+    narrow = pl.DataFrame({"number": [0.5, 2**24, float("nan"), float("-inf"), None]})
+    assert encoding.narrowest(narrow) == "float32"
+    np.testing.assert_array_equal(encoding.matrix(narrow, "float32"), encoding.matrix(narrow))
+
+
+def test_an_encoding_from_before_widths_were_recorded_rounds_as_it_did() -> None:
+    # given what such a version wrote
+    text = '{\n "features": [\n  {\n   "name": "number",\n   "kind": "numeric"\n  }\n ]\n}\n'
+    encoding = Encoding.from_json(text)
+    # then it sees float32, and its bytes (so its checksum) stay
+    assert encoding.width == "float32"
+    assert encoding.to_json() == text
+    frame = pl.DataFrame({"number": [2.0**33 + 1, 13.40001]})
+    matrix = encoding.matrix(frame)
+    assert matrix.dtype == np.float32
+    np.testing.assert_array_equal(matrix[:, 0], frame["number"].to_numpy().astype(np.float32))
+    with pytest.raises(TrainingError, match="not an encoding"):
+        Encoding.from_json(text.replace("\n ]\n", '\n ],\n "width": "float16"\n'))
+
+
+def test_whole_numbers_that_even_float64_rounds_are_named() -> None:
+    frame = pl.DataFrame({"id": [2**53 + 1, 1], "epoch": [2**53, 1], "none": [None, None]})
+    assert rounded(frame.with_columns(pl.col("none").cast(pl.Int64)), frame.columns) == ["id"]

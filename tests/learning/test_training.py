@@ -9,7 +9,7 @@ import pytest
 
 from mlops_assets.errors import FeatureError, MlopsError, TrainingError
 from mlops_assets.learning.metrics import auc, rmse
-from mlops_assets.learning.training import FittedModel, train
+from mlops_assets.learning.training import FittedModel, load_lightgbm, train
 
 SAMPLED = {"num_leaves": 7, "bagging_fraction": 0.7, "bagging_freq": 1, "feature_fraction": 0.7}
 
@@ -186,6 +186,7 @@ def test_whole_numbers_and_decimals_are_numbers_and_unlabelled_rows_left_out() -
         (pl.lit(float("nan")), "NaN, infinite or beyond float32 in 200 of 200 rows"),
         (pl.when(pl.col("wind") > 0).then(float("inf")).otherwise(1.0), "NaN, infinite"),
         (pl.col("wind") * 1e300, "beyond float32"),
+        (1.7e9 + pl.col("wind"), "one number in LightGBM's float32; subtract a constant"),
         (pl.lit(7), "= 7: nothing can be learnt from one number"),
         (pl.col("late"), "is Boolean; it must be a number"),
         (pl.col("carrier"), "is String; it must be a number"),
@@ -204,3 +205,49 @@ def test_a_model_travels_as_bytes(model: FittedModel) -> None:
     for damaged in (b"", data[:-1], b"x" * 10):
         with pytest.raises(TrainingError, match="no model"):
             FittedModel.from_bytes(damaged)
+
+
+def accounts() -> pl.DataFrame:
+    """Account numbers near 2^33, where float32 tells only every 1024th from the next."""
+    numbers = np.random.default_rng(0).integers(2**33, 2**33 + 64, 2_000)
+    return pl.DataFrame({"account": numbers, "late": numbers % 2 == 0})
+
+
+def test_large_numbers_are_told_apart_as_plain_lightgbm_does() -> None:
+    frame = accounts()
+    model = fit(frame, features=["account"], parameters={"min_data_in_leaf": 5}, rounds=40)
+    assert auc(frame["late"], model.predict(frame)) == 1.0
+
+
+def test_memory_is_spared_without_another_model() -> None:
+    # given rows that float32 holds, whatever they are stored as
+    frame = flights().with_columns(pl.col("wind", FEATURES[2]).cast(pl.Float32))
+    wide = frame.with_columns(pl.col("wind", FEATURES[2]).cast(pl.Float64))
+    model = fit(wide)
+    assert model.encoding.narrowest(wide) == "float32"
+    # then the matrix of half the size, which is trained on, tells LightGBM what the wide one does
+    lightgbm = load_lightgbm()
+    for width in ("float32", "float64"):
+        scores = lightgbm.Booster(model_str=model.booster_text).predict(
+            model.encoding.matrix(wide, width)
+        )
+        assert scores.tolist() == model.predict(wide).to_list()
+    assert fit(frame).checksum == model.checksum
+
+
+def test_a_model_from_before_widths_were_recorded_scores_and_trains_as_it_did(
+    tmp_path: Path,
+) -> None:
+    # given a model by the old way of learning, which rounded every number to float32
+    frame = accounts().with_columns(account=pl.col("account") * 1.1)
+    rounded = frame.with_columns(pl.col("account").cast(pl.Float32))
+    kwargs: dict[str, Any] = {"features": ["account"], "parameters": {"min_data_in_leaf": 5}}
+    old = fit(frame, **kwargs, width="float32")
+    assert "width" not in old.encoding.to_json()
+    # then it is the model of the rounded numbers, and scores all numbers by them
+    assert old.booster_text == fit(rounded, **kwargs).booster_text
+    assert old.booster_text != fit(frame, **kwargs).booster_text
+    old.save(tmp_path)
+    scores = FittedModel.load(tmp_path).predict(frame)
+    assert scores.to_list() == fit(rounded, **kwargs).predict(rounded).to_list()
+    assert FittedModel.from_bytes(old.to_bytes()) == old
