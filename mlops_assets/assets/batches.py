@@ -23,6 +23,7 @@ from mlops_assets.errors import ObjectNotFoundError
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
 
+REFUSED = "refused, main is untouched"
 DESCRIPTIONS: dict[Kind, str] = {
     "batches": "The rows of one window. They land on a branch, are checked, and only then merged.",
     "labels": "What came true of one window's rows, landed apart from them.",
@@ -80,7 +81,7 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
             yield from check_results(asset, report)
             refused = _refused(versions, declaration, kind, window, version, landing, report)
             raise dg.Failure(
-                f"{kind} of {window} refused, main is untouched: {'; '.join(report.problems)}",
+                f"{kind} of {window} {REFUSED}: {'; '.join(report.problems)}",
                 metadata={"branch": refused.branch, "commit": refused.commit},
                 allow_retries=False,
             )

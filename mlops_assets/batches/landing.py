@@ -11,11 +11,12 @@ import io
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import dataframely as dy
+import polars as pl
 from polars.exceptions import PolarsError
 
 from mlops_assets import clock
@@ -31,8 +32,6 @@ from mlops_assets.errors import (
 )
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from mlops_assets.versions import Repository
 
 Kind = Literal["batches", "labels"]
@@ -178,6 +177,36 @@ def land(
     return Landing(branch, kind, window, version, transaction.commit_id, refused=False)
 
 
+def reconsider(repository: Repository, declaration: Declaration, landing: Landing) -> Landing:
+    """Check a refused landing again where it lies: it waits anew if it passes now.
+
+    Else it stays refused, for the reasons that there are now.
+    """
+    path = declaration.path(landing.kind, landing.window)
+    try:
+        location = repository.location(landing.commit, path)
+    except ObjectNotFoundError:
+        return landing  # the file could not even be read: only another one can land
+    frame = pl.scan_parquet(location.uri, storage_options=dict(location.storage_options) or None)
+    report = audit(declaration, landing.kind, landing.window, frame)
+    if not report.passed:
+        same = report.problems == landing.problems
+        return landing if same else refuse(repository, declaration, landing, report)
+    details = {
+        "mlops.kind": landing.kind,
+        "mlops.window": landing.window,
+        "mlops.model": declaration.name,
+        "mlops.version": landing.version,
+        "mlops.landing": "landed",
+    }
+    message = f"{declaration.name}: {landing.kind} of {landing.window} pass the present rules"
+    with repository.transaction(
+        landing.branch, message, details, allow_unchanged=True
+    ) as transaction:
+        transaction.remove(_report(declaration, landing.kind, landing.window))
+    return replace(landing, commit=transaction.commit_id, refused=False, problems=())
+
+
 def landings(
     repository: Repository, model: str, kind: Kind | None = None, window: str | None = None
 ) -> list[Landing]:
@@ -267,7 +296,7 @@ def refuse_on_main(
     version: str,
     report: Report,
 ) -> Landing:
-    """Note a refusal of what somebody put on main without landing it first.
+    """Note a refusal of what somebody put on main without landing it, or of what can't land.
 
     Main is theirs to mend; what stands on it is not built until they do.
     """

@@ -7,11 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mlops_assets import clock
-from mlops_assets.batches.landing import KINDS
+from mlops_assets.batches.landing import KINDS, landed_versions
 from mlops_assets.declaration import Declaration
+from mlops_assets.errors import BatchRefusedError
 
 if TYPE_CHECKING:
     from mlops_assets.versions import Repository
+
+#: a batch further ahead of the newest one than so many windows is more often misdated than awaited
+MOST_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -88,3 +92,23 @@ def landed_windows(repository: Repository, declaration: Declaration, ref: str) -
     both = set(held["batches"]) & set(held["labels"])
     mature = sorted(window for window in both if declaration.matures(window) <= now)
     return LandedWindows(tuple(held["batches"]), tuple(held["labels"]), tuple(mature), now)
+
+
+def refuse_jump(repository: Repository, declaration: Declaration, window: str) -> None:
+    """Refuse a batch that would move the data's clock by more than four windows.
+
+    Raises:
+        BatchRefusedError: says from where to where, and the way out.
+
+    """
+    windows = declaration.windows
+    known = landed_versions(repository, declaration, "batches")
+    newest = max((key for key in known if windows.declares(key)), default=window)
+    ahead = windows.distance(newest, window)
+    if ahead > MOST_AHEAD:
+        raise BatchRefusedError(
+            f"{window} is {ahead} windows after {newest}, the newest batch of {declaration.name}: "
+            "the data's clock would jump there, and count all between as missing and their labels "
+            "as late. See whether its dates are read as they were meant; `--jump` lands it "
+            "nevertheless"
+        )

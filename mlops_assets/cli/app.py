@@ -38,12 +38,16 @@ def land(
         bool | None,
         typer.Option("--labels/--batch", help="What it is, if its columns don't say it."),
     ] = None,
+    jump: Annotated[
+        bool,
+        typer.Option("--jump", help="Also a batch of more than 4 windows after the newest one."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Land one window's batch or labels: checked at once, ingested by the daemon."""
     from mlops_assets.cli.landing import land_file
 
-    outcome = land_file(model, file, window=window, labels=labels)
+    outcome = land_file(model, file, window=window, labels=labels, jump=jump)
     if as_json:
         print_json(outcome.as_json())
     else:
@@ -144,6 +148,8 @@ def replay(
         print_json(summary.as_json())
     else:
         summary.print()
+    if not summary.clean:
+        raise typer.Exit(1)
 
 
 @app.command()

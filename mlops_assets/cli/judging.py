@@ -175,7 +175,7 @@ def judge_policies(
         def tell(message: str) -> None:
             progress.update(task, description=f"{model}: {message}")
 
-        files_of = history(project, declaration, since, until)
+        files_of, _ = history(project, declaration, since, until)
         with gathered(declaration, repository, files_of, since, until) as found:
             backtest = Backtest(found, declaration)
             results, best = compared(backtest, policies, tell)

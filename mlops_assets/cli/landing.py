@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mlops_assets import clock
 from mlops_assets.cli.output import stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
@@ -29,6 +31,7 @@ class Outcome:
     rows: int | None
     daemon: str | None
     retried: bool = False  # work on it had been given up, and is tried again
+    waits_until: datetime | None = None  # its window's end, which is yet to come
 
     @property
     def refused(self) -> bool:
@@ -51,6 +54,7 @@ class Outcome:
             "branch": landing.branch if landing else None,
             "rows": self.rows,
             "problems": list(landing.problems) if landing else [],
+            "waits_until": self.waits_until and self.waits_until.isoformat(),
         }
 
     def print(self) -> None:
@@ -72,6 +76,14 @@ class Outcome:
             )
             return
         stdout.print(f"Landed: {what}, {self.rows:,} rows, checked.", style="green", markup=False)
+        if self.waits_until is not None:
+            stdout.print(
+                f"{landing.window} is not over: it waits, and is taken when the window ends, "
+                f"{self.waits_until:%Y-%m-%d %H:%M %Z}. Land it again if rows came after; "
+                f"`mlops withdraw {self.model} {landing.window}` takes it back.",
+                markup=False,
+            )
+            return
         stdout.print(
             f"{self.daemon} picks it up within seconds."
             if self.daemon
@@ -80,14 +92,18 @@ class Outcome:
         )
 
 
-def land_file(model: str, file: Path, *, window: str | None, labels: bool | None) -> Outcome:
+def land_file(
+    model: str, file: Path, *, window: str | None, labels: bool | None, jump: bool = False
+) -> Outcome:
     """Land a file on its branch and check it there.
 
     Raises:
-        MlopsError: no such model, no such file, or no declared window.
+        MlopsError: no such model, no such file, no declared window, one that is yet to begin, or
+            a batch far ahead of all others without `jump`.
 
     """
     from mlops_assets.batches.landing import Kind, identify, land
+    from mlops_assets.batches.maturity import refuse_jump
     from mlops_assets.cli.control import write_control
     from mlops_assets.profiles.store import Store
     from mlops_assets.versions import open_repository
@@ -98,6 +114,8 @@ def land_file(model: str, file: Path, *, window: str | None, labels: bool | None
     repository = open_repository(project.home.repository, project.home.cache)
     kind: Kind | None = None if labels is None else "labels" if labels else "batches"
     kind, window, _ = identify(declaration, file, kind, window)
+    if kind == "batches" and not jump:
+        refuse_jump(repository, declaration, window)
     landing = land(repository, declaration, file, kind=kind, window=window, again=True)
     retried = window in failing(Store(project.home.store), model)
     if retried:  # its runs had failed too often: a person lands it again, so they may try again
@@ -105,7 +123,10 @@ def land_file(model: str, file: Path, *, window: str | None, labels: bool | None
     rows = None
     if landing is not None and not landing.refused:
         landing, rows = check_landing(repository, declaration, landing)
-    return Outcome(model, file.name, landing, rows, project.home.holder(), retried)
+    waits_until = None
+    if landing and not landing.refused and not declaration.windows.has_ended(window, clock.now()):
+        waits_until = declaration.windows.ends(window)
+    return Outcome(model, file.name, landing, rows, project.home.holder(), retried, waits_until)
 
 
 def failing(store: Store, model: str) -> set[str]:

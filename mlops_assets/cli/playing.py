@@ -17,6 +17,7 @@ from dagster._core.execution.plan.objects import ErrorSource, StepFailureData
 from dagster_shared.error import DagsterError
 from yaml import YAMLError
 
+from mlops_assets.assets.batches import REFUSED
 from mlops_assets.assets.request import CAUSE_TAG, TRIGGER_TAG
 from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
@@ -39,6 +40,7 @@ class Player:
     cursors: dict[str, str | None] = field(default_factory=dict)
     served: set[str | None] = field(default_factory=set)
     runs: int = 0
+    failed: list[str] = field(default_factory=list)  # runs that failed, but not by a refusal
 
     def __post_init__(self) -> None:
         """Open the instance, quietly: Dagster's own log is in its event log."""
@@ -101,7 +103,10 @@ class Player:
             raise KeyboardInterrupt
         self.runs += 1
         if not result.success:
-            self.tell(f"run {result.run_id[:8]} of {job} {about} failed: {failure(result)}")
+            reason = failure(result)
+            self.tell(f"run {result.run_id[:8]} of {job} {about} failed: {reason}")
+            if REFUSED not in reason:  # that is told with the landing, and may be the only failure
+                self.failed.append(f"{job} {about}: {reason}")
 
 
 def definition_resources(

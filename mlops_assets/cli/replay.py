@@ -12,19 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polars.exceptions import PolarsError
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mlops_assets.batches.landing import KINDS, MAIN, Kind, land, landings
+from mlops_assets import clock
+from mlops_assets.batches.checks import Report
+from mlops_assets.batches.landing import (
+    KINDS,
+    MAIN,
+    Kind,
+    land,
+    landings,
+    reconsider,
+    refuse_on_main,
+)
 from mlops_assets.batches.maturity import landed_windows
-from mlops_assets.batches.reading import READABLE
+from mlops_assets.batches.reading import READABLE, checksum
 from mlops_assets.cli.control import write_control
 from mlops_assets.cli.output import stderr, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
-from mlops_assets.errors import DeclarationError, HomeError, UnknownNameError
+from mlops_assets.errors import BatchRefusedError, DeclarationError, HomeError, UnknownNameError
 from mlops_assets.learning.metrics import metric_named
-from mlops_assets.monitoring.due import Work, due
+from mlops_assets.monitoring.due import Waiting, Work, due, waiting
 from mlops_assets.profiles.store import Store
 from mlops_assets.versions import Repository, open_repository
 
@@ -39,6 +50,9 @@ class Summary:
     model: str
     played: int
     refused: tuple[str, ...]
+    failed: tuple[str, ...]
+    waiting: tuple[Waiting, ...]
+    skipped: tuple[str, ...]
     windows: int
     retrainings: int
     rows: int
@@ -47,6 +61,11 @@ class Summary:
     frozen: float | None
     seconds: float
     ends: str
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was refused and no run failed."""
+        return not self.refused and not self.failed
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented form."""
@@ -59,6 +78,17 @@ class Summary:
             "loop": {self.metric: self.loop},
             "frozen": {self.metric: self.frozen},
             "refused": list(self.refused),
+            "failed": list(self.failed),
+            "waiting": [
+                {
+                    "kind": one.kind,
+                    "window": one.window,
+                    "reason": one.reason,
+                    "until": one.until and one.until.isoformat(),
+                }
+                for one in self.waiting
+            ],
+            "skipped": list(self.skipped),
             "seconds": round(self.seconds, 1),
         }
 
@@ -74,8 +104,21 @@ class Summary:
                 f"[bold]{self.model}[/bold]: played {self.played} windows up to {self.ends} "
                 f"in {self.seconds:.0f} s."
             )
-        for problem in self.refused:
-            stdout.print(f"  [red]refused[/red] {escape(problem)}")
+        for what, style, lines in (
+            ("skipped", "yellow", self.skipped),
+            ("waiting", "yellow", [f"{one.kind}: {one.reason}" for one in self.waiting]),
+            ("refused", "red", self.refused),
+            ("failed", "red", self.failed),
+        ):
+            for line in lines:
+                stdout.print(f"  [{style}]{what}[/{style}] {escape(line)}")
+        if not self.clean:
+            stdout.print(
+                f"  {counted(len(self.refused), 'refusal')} and "
+                f"{counted(len(self.failed), 'failed run')}: mend the files, the declaration or "
+                "the cause, then replay again; what was refused is tried again.",
+                markup=False,
+            )
         if self.loop is None or self.frozen is None:
             stdout.print("  No window has both predictions and mature labels yet.")
         else:
@@ -94,6 +137,11 @@ class Summary:
         stdout.print("  Next, see it and land a week by hand:  make dev", markup=False)
 
 
+def counted(number: int, what: str) -> str:
+    """Return a count with its noun, which takes an s unless it is one."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 def replay_model(model: str, *, since: str | None = None, until: str | None = None) -> Summary:
     """Play the declared history of a model; go on where an earlier replay stopped.
 
@@ -109,7 +157,10 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
         declaration = project.declaration(model)
         repository = open_repository(project.home.repository, project.home.cache)
         store = Store(project.home.store)
-        files = history(project, declaration, since, until)
+        files, skipped = history(project, declaration, since, until)
+        for line in skipped:
+            stderr.print(f"  skipped {line}", markup=False)
+        reconsider_refused(repository, declaration)
         windows = in_turn(repository, store, declaration, files, until)
         from mlops_assets.cli.playing import Player
         from mlops_assets.cli.recovery import recover
@@ -130,18 +181,20 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
             given_up = stuck(player, repository, project)
             for work in given_up:  # the cause may be mended by now
                 write_control(store, model, "retry", work.window)
-            refused = []
             done = 0
             for at, window in enumerate(windows, 1):
-                changed, problems = turn(player, repository, window, files.get(window, {}))
-                refused += problems
-                done += changed
+                done += turn(player, repository, window, files.get(window, {}))
                 progress.advance(task)
                 if not stderr.is_terminal and (at % 10 == 0 or at == len(windows)):
                     # a log shows no bar; a line now and then says that it lives
                     stderr.print(f"{model}: window {at} of {len(windows)}, {window}", markup=False)
             player.settle(until)
-            refused += [
+            refused = [
+                f"{one.kind} of {one.window}: {'; '.join(one.problems)}"
+                for one in landings(repository, declaration.name)
+                if one.refused and (until is None or one.window <= until)
+            ]
+            not_done = [
                 f"{', '.join(work.stages)} of {work.window}: its runs fail, see them in Dagster"
                 for work in stuck(player, repository, project)
             ]
@@ -152,6 +205,9 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
             model=model,
             played=done,
             refused=tuple(refused),
+            failed=(*player.failed, *not_done),
+            waiting=tuple(waiting(repository, store, declaration)),
+            skipped=tuple(skipped),
             windows=worth.windows,
             retrainings=worth.retrainings,
             rows=worth.rows,
@@ -163,33 +219,38 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
         )
 
 
-def turn(
-    player: Player, repository: Repository, window: str, files: dict[Kind, Path]
-) -> tuple[bool, list[str]]:
-    """Play one window; return whether anything was done, and what was refused.
+def turn(player: Player, repository: Repository, window: str, files: dict[Kind, Path]) -> bool:
+    """Play one window; return whether anything was done.
 
     A window before the newest landed one was played already: nothing of it may be decided again
-    under an earlier clock. Its labels may still have been missing.
+    under an earlier clock. Only what was refused of it lands late, should its file be another now.
     """
+    model = player.declaration.name
     newest = landed_windows(repository, player.declaration, MAIN).newest
-    if newest is not None and window < newest:
-        return False, []
+    late = newest is not None and window < newest
+    known = [one for one in landings(repository, model) if one.window == window]
+    refused = {one.kind for one in known if one.refused}
     before = player.runs
-    problems = []
     # the labels first: should this be killed in between, nothing is decided without them
     for kind in reversed(KINDS):
-        if kind not in files:
+        if kind not in files or (late and kind not in refused):
             continue
-        landing = land(repository, player.declaration, files[kind], kind=kind, window=window)
-        if landing is not None and landing.refused:
-            problems.append(f"{kind} of {window}: {'; '.join(landing.problems)}")
-    player.settle(until=window)
-    problems += [
-        f"{found.kind} of {window}: {'; '.join(found.problems)}"
-        for found in landings(repository, player.declaration.name)
-        if found.refused and found.window == window and player.runs > before
-    ]
-    return player.runs > before, problems
+        try:
+            land(repository, player.declaration, files[kind], kind=kind, window=window)
+        except (BatchRefusedError, PolarsError) as error:  # it can't be read: the others can
+            unreadable = Report(0, (str(error).splitlines()[0],), (), {})
+            version = checksum(files[kind])
+            refuse_on_main(repository, player.declaration, kind, window, version, unreadable)
+    if not late or known:
+        player.settle(until=newest if late else window)
+    return player.runs > before
+
+
+def reconsider_refused(repository: Repository, declaration: Declaration) -> None:
+    """Check again what was refused: the declaration may have been mended since."""
+    for landing in landings(repository, declaration.name):
+        if landing.refused and declaration.windows.declares(landing.window):
+            reconsider(repository, declaration, landing)
 
 
 def in_turn(
@@ -205,8 +266,9 @@ def in_turn(
         DeclarationError: there is nothing that could ever be played.
 
     """
-    waiting = {work.window for work in due(repository, store, declaration, until)}
-    windows = sorted(waiting | set(files))
+    windows = sorted(
+        {one.window for one in due(repository, store, declaration, until)} | set(files)
+    )
     if not windows and not landed_windows(repository, declaration, MAIN).batches:
         raise DeclarationError(
             f"{declaration.name}: no history to play; `mlops import` brings one in, or "
@@ -225,14 +287,21 @@ def in_order(
         HomeError: names the windows that would be skipped.
 
     """
-    refused = {one.window for one in landings(repository, declaration.name) if one.refused}
-    waiting = {one.window for one in landings(repository, declaration.name) if not one.refused}
+    known = landings(repository, declaration.name)
+    refused = {one.window for one in known if one.refused}
+    now = clock.now()
+    # one that is not over yet is played when it is, however far it lies ahead
+    landed = {
+        one.window
+        for one in known
+        if not one.refused and declaration.windows.has_ended(one.window, now)
+    }
     main = set(landed_windows(repository, declaration, MAIN).batches)
-    newest = max(main | waiting, default="")
+    newest = max(main | landed, default="")
     skipped = [
         window
         for window, kinds in files.items()
-        if "batches" in kinds and window < newest and window not in main | refused | waiting
+        if "batches" in kinds and window < newest and window not in main | refused | landed
     ]
     if skipped:
         raise HomeError(
@@ -256,31 +325,41 @@ def stuck(player: Player, repository: Repository, project: Project) -> list[Work
 
 def history(
     project: Project, declaration: Declaration, since: str | None, until: str | None
-) -> dict[str, dict[Kind, Path]]:
-    """Return window -> kind -> file, oldest first, of what is to be played.
+) -> tuple[dict[str, dict[Kind, Path]], list[str]]:
+    """Return window -> kind -> file, oldest first, of what is to be played; and what is left out.
 
-    Without `until`, to the end that the declaration gives to its history.
+    Without `until`, to the end that the declaration gives to its history. A file of no declared
+    window, as of a month that began before the first one, or of a window that is yet to begin is
+    left out, with a line that says why.
     """
     for window in (since, until):
         if window is not None:
             declaration.windows.begins(window)
     last = until or declaration.batches.history_until
+    now = clock.now()
     found: dict[str, dict[Kind, Path]] = {}
+    skipped: list[str] = []
     kinds: tuple[tuple[Kind, str | None], ...] = (
         ("batches", declaration.batches.history),
         ("labels", declaration.labels.history),
     )
     for kind, folder in kinds:
-        for window, file in in_folder(project, declaration, folder):
-            if (since is None or window >= since) and (last is None or window <= last):
+        for file in in_folder(project, declaration, folder):
+            window = file.stem
+            try:
+                declaration.windows.begins(window)
+            except UnknownNameError as error:
+                skipped.append(f"{file}: {error}")
+                continue
+            if not declaration.windows.has_begun(window, now):
+                skipped.append(f"{file}: {window} is yet to begin")
+            elif (since is None or window >= since) and (last is None or window <= last):
                 found.setdefault(window, {})[kind] = file
-    return {window: found[window] for window in sorted(found)}
+    return {window: found[window] for window in sorted(found)}, skipped
 
 
-def in_folder(
-    project: Project, declaration: Declaration, folder: str | None
-) -> Iterator[tuple[str, Path]]:
-    """Yield (window, file) of the files in a folder that are named after a window."""
+def in_folder(project: Project, declaration: Declaration, folder: str | None) -> Iterator[Path]:
+    """Yield the files in a folder that can be read, by name."""
     if folder is None:
         return
     place = project.root / folder
@@ -290,8 +369,4 @@ def in_folder(
         )
     for file in sorted(place.iterdir()):
         if file.suffix in READABLE:
-            try:
-                declaration.windows.begins(file.stem)
-            except UnknownNameError as error:
-                raise DeclarationError(f"{file}: {error}") from error
-            yield file.stem, file
+            yield file
