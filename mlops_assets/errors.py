@@ -43,6 +43,10 @@ class HomeError(MlopsError):
     """The home can't be used: not a folder, not writable, or held by another process."""
 
 
+class BackupError(MlopsError):
+    """A home can't be backed up, or a backup not be restored."""
+
+
 class VersionsError(MlopsError):
     """The repository could not do what was asked."""
 

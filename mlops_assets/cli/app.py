@@ -302,6 +302,43 @@ def verify(
 
 
 @app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where the backup goes; nothing may be there.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write the home to one file, while whatever runs goes on."""
+    from mlops_assets.cli.copying import back_up, said_of_backup
+
+    with interruptible():
+        taken = back_up(file)
+    if as_json:
+        print_json(taken)
+    else:
+        stdout.print(said_of_backup(taken), markup=False)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `mlops backup` wrote.")],
+    *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put a home that is there aside and take its place.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the home back from a backup, whole or not at all."""
+    from mlops_assets.cli.copying import restore_from, said_of_restoring
+
+    with interruptible():
+        restored = restore_from(file, replace=replace)
+    if as_json:
+        print_json(restored)
+    else:
+        stdout.print(said_of_restoring(restored), markup=False)
+
+
+@app.command()
 def migrate(
     to: Annotated[str, typer.Argument(help="The repository, as in lakefs://flights.")],
     *,

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from mlops_assets.backup.restoring import restore
+from mlops_assets.backup.taking import take
+from mlops_assets.cli.status import read_status
 from mlops_assets.cli.verifying import verify_chain
 from mlops_assets.errors import UnknownNameError
+from mlops_assets.home import Home
 from mlops_assets.registry.ledger import Draft
 from mlops_assets.resources import RegistryResource
 from tests import tiny
@@ -189,6 +193,20 @@ def test_what_is_broken_is_named_and_nothing_else(
     assert [said in one.what for one in problems] == [True], problems
     assert problems[0].where
     assert problems[0].do
+
+
+def test_a_restored_home_is_whole_and_says_the_same(
+    promoted: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = read_status(tiny.MODEL)
+    take(promoted.project.home, tmp_path / "backup.tgz", lambda _: None)
+    monkeypatch.setenv("MLOPS_HOME", str(tmp_path / "new"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "new" / "dagster"))
+    restore(Home.find(), tmp_path / "backup.tgz", lambda _: None)
+    verification = verify_chain()
+    assert (verification.home, verification.problems) == (str(tmp_path / "new"), ())
+    assert verification.checked["MLflow runs"] > 0
+    assert read_status(tiny.MODEL) == {**said, "home": str(tmp_path / "new")}
 
 
 def test_an_edited_fingerprint_is_held_against_run_and_version(promoted: Played) -> None:

@@ -138,6 +138,29 @@ class BareRepository:
             stale.unlink(missing_ok=True)
 
 
+@contextmanager
+def kept_whole(folder: Path) -> Iterator[None]:
+    """Hold what keeps others from removing objects of a repository; writers go on beside it.
+
+    Raises:
+        RepositoryBusyError: others held it for a minute.
+    """
+    import filelock
+
+    lock = filelock.FileLock(folder / "collecting.lock", timeout=_PATIENCE, poll_interval=0.1)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise RepositoryBusyError(
+            f"objects of {folder} are being collected, packed or backed up by another process; "
+            "try again when that has ended"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def signature(who: tuple[str, str], when: datetime) -> pygit2.Signature:
     """Return git's form of a person at a time (UTC)."""
     import pygit2

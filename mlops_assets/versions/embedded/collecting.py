@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 
 from mlops_assets.errors import RepositoryCorruptError
 from mlops_assets.versions.contract import Collected
-from mlops_assets.versions.embedded.bare import BareRepository
+from mlops_assets.versions.embedded.bare import BareRepository, kept_whole
 from mlops_assets.versions.embedded.history import History
 from mlops_assets.versions.embedded.objects import ObjectStore, Pointer
 from mlops_assets.versions.embedded.refs import Refs
@@ -111,6 +111,12 @@ class Collector:
         ]
         if dry_run:
             return Collected(len(doomed), sum(pointer.size for pointer in doomed))
+        with kept_whole(self.bare.folder):
+            gone = self._swept(doomed, marks, before)
+        return Collected(len(gone), sum(pointer.size for pointer in gone))
+
+    def _swept(self, doomed: Sequence[Pointer], marks: Marks, before: float) -> list[Pointer]:
+        """Remove what is still unreached, some at a time; return it."""
         self.store.sweep()
         gone: list[Pointer] = []
         for start in range(0, len(doomed), _SLICE):
@@ -120,7 +126,7 @@ class Collector:
                 # a branch may have been made meanwhile at a commit that nothing reached before
                 marks.reach(self.refs.every_head())
                 gone += self._remove(doomed[start : start + _SLICE], marks, before)
-        return Collected(len(gone), sum(pointer.size for pointer in gone))
+        return gone
 
     def _standing(self) -> Iterator[tuple[Pointer, float]]:
         """Yield every object of the store and when it was written or touched, in seconds."""
