@@ -19,7 +19,9 @@ from mlops_assets.batches.landing import (
     refuse_on_main,
 )
 from mlops_assets.declaration import Declaration, load
-from mlops_assets.errors import ObjectNotFoundError
+from mlops_assets.errors import DeclarationError, ObjectNotFoundError
+from mlops_assets.monitoring.meaning import check_windows, remember
+from mlops_assets.profiles.store import Store
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
 
@@ -64,6 +66,7 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
     ):
         window = context.partition_key
         versions = mlops_repository.get()
+        refuse_other_windows(declaration, mlops_store.get())
         landing = newest(versions, declaration, kind, window)
         commit = landing.commit if landing else versions.resolve(MAIN)
         path = declaration.path(kind, window)
@@ -89,6 +92,7 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
             commit = publish(versions, declaration, landing, {"dagster.run": context.run.run_id})
         else:
             mended(versions, declaration, kind, window)
+        remember(declaration, mlops_store.get())
         info = versions.stat(commit, path)
         counts = _count(declaration, kind, frame)
         mlops_store.get().add(
@@ -114,6 +118,19 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
         )
 
     return landed
+
+
+def refuse_other_windows(declaration: Declaration, store: Store) -> None:
+    """Let nothing land under keys by which something else lies there.
+
+    Raises:
+        dagster.Failure: the windows are declared otherwise than when they landed.
+
+    """
+    try:
+        check_windows(declaration, store)
+    except DeclarationError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def check_results(asset: dg.AssetKey, report: Report) -> Iterator[dg.AssetCheckResult]:

@@ -29,6 +29,7 @@ from mlops_assets.errors import RefExistsError
 from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.comparison import agreement, lesson_of
 from mlops_assets.learning.training import FittedModel
+from mlops_assets.monitoring.meaning import Meaning
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger, pinned_branch
 from mlops_assets.resources import (
@@ -235,6 +236,7 @@ class Promotion:
                 training_windows=pinned.windows,
                 features={f.name: f.kind for f in refit.model.encoding.features},
                 features_code=code_version(load(self.declaration.features)),
+                learnt=Meaning.declared(self.declaration).learnt,
             ),
             expected_previous=before.version if before else None,
         )
@@ -278,6 +280,7 @@ class Promotion:
                 trigger=self.request.trigger,
                 fingerprint=evaluated["challenger"],
                 training_windows=pinned.training,
+                learnt=Meaning.declared(self.declaration).learnt,
             ),
             expected_previous=before.version if before else None,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -22,6 +23,7 @@ from mlops_assets.learning.loss_estimation import estimated_loss, fit_losses
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import WINDOW
 from mlops_assets.learning.twins import LEAST_OF_A_CLASS, LEAST_ROWS, sampled
+from mlops_assets.monitoring.meaning import Series
 from mlops_assets.profiles.estimation import Calibration, estimated
 from mlops_assets.profiles.profile import profile
 from mlops_assets.profiles.store import Store
@@ -50,6 +52,16 @@ class Estimates:
     declaration: Declaration
     repository: Repository
     store: Store
+
+    @cached_property
+    def series(self) -> Series:
+        """Which recorded figures are of the meaning declared now."""
+        return Series.of(self.declaration, self.store)
+
+    @property
+    def meaning(self) -> str:
+        """What is recorded beside a figure that is made now."""
+        return self.series.digest("performance")
 
     @property
     def method(self) -> str:
@@ -98,6 +110,7 @@ class Estimates:
                 "reason": reason,
                 "rows": rows[TARGET].count(),
                 "made_of": list(windows),
+                "meaning": self.meaning,
             },
         )
 
@@ -125,8 +138,13 @@ class Estimates:
         if there:
             self.learn(version, pl.concat(there.values(), how="vertical_relaxed"), list(there))
 
-    def of(self, window: str, version: int, predictions_commit: str) -> Estimate:
-        """Estimate the metric of a window by the newest estimator that was known before it ended."""
+    def of(
+        self, window: str, version: int, predictions_commit: str, other_task: str = ""
+    ) -> Estimate:
+        """Estimate the metric of a window by the newest estimator that was known before it ended.
+
+        There is none for a version that learnt `other_task`, which says why.
+        """
         path = self.declaration.path("predictions", window)
         scored = scan(self.repository, predictions_commit, path)
         ends = self.declaration.windows.ends(window)
@@ -137,9 +155,12 @@ class Estimates:
             )
             if row["window"] < window
             and self.declaration.matures(row["window"]) < ends
-            and (row["method"], row["metric"]) == (self.method, self.declaration.metric)
+            and row["method"] == self.method
+            and self.series.holds("performance", row)
         ]
         rows = int(scored.select(pl.len()).collect().item())
+        if other_task:
+            return Estimate(None, other_task, rows)
         if not known:
             reason = f"nothing is known of version {version} on rows that it did not learn from"
             return Estimate(None, reason, rows)

@@ -15,8 +15,14 @@ from mlops_assets.assets.training_set import TARGET
 from mlops_assets.declaration import Declaration
 from mlops_assets.learning.comparison import Comparison, baseline, compare
 from mlops_assets.learning.training import FittedModel
+from mlops_assets.monitoring.meaning import Series
 from mlops_assets.registry.ledger import Entry, Gate
-from mlops_assets.resources import LedgerResource, RegistryResource, RepositoryResource
+from mlops_assets.resources import (
+    LedgerResource,
+    RegistryResource,
+    RepositoryResource,
+    StoreResource,
+)
 
 OPPONENTS = ("baseline", "champion")
 GATES = tuple(f"better_than_{opponent}" for opponent in OPPONENTS)
@@ -40,6 +46,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         mlops_repository: RepositoryResource,
         mlops_registry: RegistryResource,
+        mlops_store: StoreResource,
         mlops_ledger: LedgerResource,
     ) -> dg.MaterializeResult:
         pinned = pinned_training_set(context, declaration)
@@ -51,16 +58,20 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 allow_retries=False,
             )
         champion = Request.of(context.run).champion_before(mlops_ledger.get(), declaration.name)
-        if champion and (seen := set(champion.training_windows) & set(pinned.holdout)):
+        series = Series.of(declaration, mlops_store.get())
+        unlike = series.unlike(champion) if champion else ""
+        # one that learnt something else is compared with nothing here: the baseline alone is
+        rival = None if unlike else champion
+        if rival and (seen := set(rival.training_windows) & set(pinned.holdout)):
             raise dg.Failure(
-                f"champion version {champion.version} was trained on {sorted(seen)}, which are "
+                f"champion version {rival.version} was trained on {sorted(seen)}, which are "
                 "held out: comparing there would flatter it. Wait until "
                 f"{len(pinned.holdout)} windows that it never saw have mature labels.",
                 allow_retries=False,
             )
-        if champion and set(pinned.training) <= set(champion.training_windows):
+        if rival and set(pinned.training) <= set(rival.training_windows):
             raise dg.Failure(
-                f"the challenger learnt nothing that champion version {champion.version} did not: "
+                f"the challenger learnt nothing that champion version {rival.version} did not: "
                 f"beside the {len(pinned.holdout)} held-out windows another must have matured",
                 allow_retries=False,
             )
@@ -71,8 +82,8 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         mean = float(learnt[TARGET].cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]  # Polars types a mean as anything
         model = load_model(tracking, challenger["mlflow_run_id"])
         opponents: dict[str, FittedModel | float] = {"baseline": mean}
-        if champion and champion.mlflow_run_id:
-            opponents["champion"] = load_model(tracking, champion.mlflow_run_id)
+        if rival and rival.mlflow_run_id:
+            opponents["champion"] = load_model(tracking, rival.mlflow_run_id)
         comparisons = {
             name: against(declaration, held_out, model, opponent, name)
             for name, opponent in opponents.items()
@@ -85,6 +96,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 "challenger": challenger["fingerprint"],
                 "challenger_run_id": challenger["mlflow_run_id"],
                 "champion": champion.version if champion else "none yet",
+                **({"not_compared": f"not compared: {unlike}"} if unlike else {}),
                 "holdout": list(pinned.holdout),
                 "commit": pinned.commit,
                 "data_commit": pinned.data_commit,
@@ -118,12 +130,12 @@ def _gate(declaration: Declaration, opponent: str, name: str) -> dg.AssetChecksD
     def gate(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         known = known_facts(context, asset, "evaluation")
         comparison = known["comparisons"].get(opponent)
-        if comparison is None:  # the first training has no champion to beat
+        if comparison is None:  # no champion to beat, or one that learnt something else
             comparison = {
                 "passed": True,
                 "gain": None,
                 "min_gain": None,
-                "sentence": "no champion yet",
+                "sentence": known.get("not_compared", "no champion yet"),
             }
         return dg.AssetCheckResult(
             passed=bool(comparison["passed"]),

@@ -18,6 +18,7 @@ from mlops_assets.learning.encoding import rounded
 from mlops_assets.learning.environment import libraries, machine
 from mlops_assets.learning.fingerprint import fingerprint, of_libraries
 from mlops_assets.learning.training import LEARNING_VERSION, FittedModel, train, width_of
+from mlops_assets.monitoring.meaning import Meaning
 from mlops_assets.registry.record import Code, TrainingRecord
 from mlops_assets.registry.tracking import Tracking
 from mlops_assets.resources import RegistryResource, RepositoryResource
@@ -132,7 +133,7 @@ def pinned_training_set(context: dg.AssetExecutionContext, declaration: Declarat
     """Return the newest training set.
 
     Raises:
-        dagster.Failure: there is none yet.
+        dagster.Failure: there is none yet, or it is of another target.
 
     """
     record = latest(context, key(declaration, "training_set"))
@@ -142,6 +143,13 @@ def pinned_training_set(context: dg.AssetExecutionContext, declaration: Declarat
             allow_retries=False,
         )
     known = facts(record)
+    # one from before this was recorded is taken as it is
+    if known.get("learnt", now := Meaning.declared(declaration).learnt) != now:
+        raise dg.Failure(
+            "the training set is of another target or task than the declared one; materialize "
+            f"{declaration.name}/training_set first",
+            allow_retries=False,
+        )
     return Pinned(
         commit=known["commit"],
         data_commit=known["data_commit"],

@@ -10,6 +10,7 @@ from mlops_assets.assets.training_set import MEAN_OF, TARGET
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.learning.metrics import metric_named
+from mlops_assets.monitoring.meaning import Meaning, Series
 from mlops_assets.profiles.store import Store
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
@@ -27,7 +28,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         description="What the champion's scores of one window are worth: estimated until its "
         "labels are mature, then measured, with the estimate's error beside it.",
         kinds={"polars", "duckdb"},
-        code_version=declaration.digest("gates", "labels"),
+        code_version=Meaning.declared(declaration).digest("performance"),
     )
     def performance(
         context: dg.AssetExecutionContext,
@@ -46,21 +47,26 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 data_version=dg.DataVersion("none"),
             )
         estimates = Estimates(declaration, versions, mlops_store.get())
+        series = estimates.series
+        other_task = "" if series.scores_alike(entry) else series.unlike(entry)
         if window not in landed_windows(versions, declaration, MAIN).mature:
-            return estimate(estimates, window, entry.version, commit)
+            return estimate(estimates, window, entry.version, commit, other_task)
         labelled = read_commit(context, versions, key(declaration, "labels"), window)
-        return measure(estimates, window, entry.version, commit, labelled)
+        return measure(estimates, window, entry.version, commit, labelled, other_task)
 
     return performance
 
 
 def estimate(
-    estimates: Estimates, window: str, version: int, predictions_commit: str
+    estimates: Estimates, window: str, version: int, predictions_commit: str, other_task: str
 ) -> dg.MaterializeResult:
-    """Estimate the metric of a window whose labels nobody can trust yet."""
+    """Estimate the metric of a window whose labels nobody can trust yet.
+
+    Scores of a version that learnt another task are none of the metric's: `other_task` says which.
+    """
     declaration, store = estimates.declaration, estimates.store
     metric = declaration.metric
-    found = estimates.of(window, version, predictions_commit)
+    found = estimates.of(window, version, predictions_commit, other_task)
     path = declaration.path("predictions", window)
     checksum = estimates.repository.stat(predictions_commit, path).checksum
     store.add(
@@ -77,6 +83,7 @@ def estimate(
             "estimator": found.estimator,
             "made_of": list(found.made_of),
             "predictions_version": checksum,
+            "meaning": estimates.meaning,
         },
     )
     trusted = f"its labels are trusted from {declaration.matures(window):%Y-%m-%d %H:%M} on"
@@ -103,6 +110,7 @@ def measure(
     version: int,
     predictions_commit: str,
     labels_commit: str,
+    other_task: str,
 ) -> dg.MaterializeResult:
     """Measure the metric, and how far its estimate was off."""
     declaration, versions, store = estimates.declaration, estimates.repository, estimates.store
@@ -116,7 +124,7 @@ def measure(
         )
     )
     metric = metric_named(declaration.metric)
-    value = metric.of(rows[TARGET], rows[SCORE])
+    value = None if other_task else metric.of(rows[TARGET], rows[SCORE])
     known = rows.filter(pl.col(TARGET).is_not_null())
     base_rate = known[TARGET].cast(pl.Float64).mean() if known.height else None
     error = judge_estimate(store, declaration, window, version, scores, value)
@@ -135,10 +143,14 @@ def measure(
             "predictions_commit": predictions_commit,
             "labels_commit": labels_commit,
             "batch_version": batch,
+            "meaning": estimates.meaning,
         },
     )
-    estimates.learn_from_matured(version, window)
+    if not other_task:
+        estimates.learn_from_matured(version, window)
     undefined = f"undefined on {known.height:,} labelled rows: none, or of one class only"
+    if other_task:
+        undefined = f"undefined: {other_task}"
     said = f"{metric.name} is {undefined}"
     if value is not None:
         said = f"{metric.name} is {value:.4f} on {known.height:,} labelled rows"
@@ -189,11 +201,12 @@ def judge_estimate(
         model=declaration.name,
         window=window,
         champion=version,
-        metric=declaration.metric,
         predictions_version=predictions_version,
     )
     if not rows or rows[-1]["value"] is None or value is None:
         return None
+    if not Series.of(declaration, store).holds("performance", rows[-1]):
+        return None  # what was estimated is another figure
     own = ("event_id", "record_id", "recorded_at")
     row = {name: figure for name, figure in rows[-1].items() if name not in own}
     error = float(row["value"]) - value
@@ -203,10 +216,11 @@ def judge_estimate(
 
 def accuracy(store: Store, declaration: Declaration, window: str) -> str:
     """Say how far earlier estimates were off."""
+    series = Series.of(declaration, store)
     errors = [
         abs(row["error"])
         for row in store.latest("estimates", model=declaration.name, metric=declaration.metric)
-        if row["window"] < window and row["error"] is not None
+        if row["window"] < window and row["error"] is not None and series.holds("performance", row)
     ]
     if not errors:
         return ""

@@ -25,6 +25,7 @@ from mlops_assets.errors import (
     TrainingError,
 )
 from mlops_assets.learning.twins import Comparison, compare_twins
+from mlops_assets.monitoring.meaning import Meaning, Series
 from mlops_assets.monitoring.measure import kpi, measure
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
@@ -59,7 +60,8 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         description="What a retraining would have earned on one window, by two small models: one "
         "learnt what the champion did, the other all that was known before the window.",
         kinds={"lightgbm", "duckdb"},
-        code_version=f"{declaration.digest('task', 'training', 'gates')}-{measure(declaration)}",
+        code_version=f"{declaration.digest('training', 'gates')}-"
+        f"{Meaning.declared(declaration).digest('staleness')}",
     )
     def staleness(
         context: dg.AssetExecutionContext,
@@ -84,7 +86,8 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
             if one.event == "promoted" and one.version == entry.version
         )
         twins = Twins(declaration, versions, records)
-        judged = judge(context, twins, promotion, window, commits)
+        series = Series.of(declaration, records)
+        judged = judge(context, twins, promotion, window, commits, series.unlike(promotion))
         found = judged.comparison
         row = {
             "model": declaration.name,
@@ -111,10 +114,11 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
             "features_commit": commits["features"],
             "labels_commit": commits["labels"],
             "known_commit": judged.commit,
+            "meaning": series.digest("staleness"),
         }
         rows = {one["window"]: one for one in records.latest("staleness", model=declaration.name)}
         rows[window] = row
-        standing = stand(declaration, rows.values(), landed, entry, window)
+        standing = stand(declaration, series, rows.values(), landed, entry, window)
         row |= {
             "cost": standing.cost,
             "total": standing.total,
@@ -137,8 +141,12 @@ def judge(
     promotion: Entry,
     window: str,
     commits: Mapping[str, str],
+    unlike: str = "",
 ) -> Judged:
-    """Compare on one window what a retraining before it would have known with the champion."""
+    """Compare on one window what a retraining before it would have known with the champion.
+
+    No twin stands for a champion that learnt something else: `unlike` says what.
+    """
     declaration, store = twins.declaration, twins.store
     keys = declaration.batches.key
     labels = scan(twins.repository, commits["labels"], declaration.path("labels", window))
@@ -147,6 +155,8 @@ def judge(
         .join(labels.select(*keys, twins.target), on=keys, how="left")
         .collect(engine="streaming")
     )
+    if unlike:
+        return Judged(Comparison(None, None, None, int(rows[TARGET].count()), unlike))
     try:
         known, learnt = twins.known_before(window), twins.known_to(promotion)
         material = twins.material(known)
@@ -186,14 +196,16 @@ def champion_staleness(
 
     """
     rows = store.newest(
-        "staleness", "champion", "since", "measure", "gain", "reason", "served",
+        "staleness", "champion", "since", "measure", "meaning", "gain", "reason", "served",
         model=declaration.name,
     ).values()  # fmt: skip
-    return stand(declaration, rows, landed, entry, landed.newest or entry.window)
+    series = Series.of(declaration, store)
+    return stand(declaration, series, rows, landed, entry, landed.newest or entry.window)
 
 
 def stand(
     declaration: Declaration,
+    series: Series,
     rows: Iterable[Mapping[str, Any]],
     landed: LandedWindows,
     entry: Entry,
@@ -204,7 +216,7 @@ def stand(
         row["window"]: row
         for row in rows
         if (row["champion"], row["since"]) == (entry.version, entry.window)
-        and row["measure"] == measure(declaration)
+        and series.holds("staleness", row)
     }
     served = [window for window in landed.batches if entry.window < window <= until]
     length = months(declaration)

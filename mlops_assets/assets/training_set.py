@@ -12,6 +12,7 @@ from mlops_assets.declaration import Declaration, load
 from mlops_assets.features.expressions import code_version, compute
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.training_set import assemble
+from mlops_assets.monitoring.meaning import Meaning
 from mlops_assets.resources import RepositoryResource
 from mlops_assets.sections import Task
 from mlops_assets.versions import Repository
@@ -34,7 +35,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         owners=declaration.owners,
         description="The mature windows that the declaration asks for, pinned to one commit.",
         kinds={"polars", "parquet"},
-        code_version=declaration.digest("training", "labels", "gates"),
+        code_version=f"{declaration.digest('training', 'labels', 'gates')}-{Meaning.declared(declaration).target}",
         pool=f"{declaration.name}__retrain",
     )
     def training_set(
@@ -84,6 +85,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 "windows": list(frame.windows),
                 "holdout": list(frame.holdout),
                 "left_out": left_out,
+                "learnt": Meaning.declared(declaration).learnt,
                 "inputs": inputs,
                 "targets": dg.MetadataValue.table(
                     [

@@ -63,7 +63,7 @@ def ask_for_retraining(model: str, reason: str) -> dict[str, Any]:
 
     """
     project = Project.find()
-    declaration = project.declaration(model)
+    declaration = project.playable(model)
     store = Store(project.home.prepare().store)
     holder = project.home.holder()
     if holder and "mlops dev" not in holder:

@@ -134,7 +134,7 @@ def import_history(
     from mlops_assets.versions import open_repository
 
     project = Project.find()
-    declaration = project.declaration(model)
+    declaration = project.playable(model)
     home = project.home.prepare()
     kind: Kind | None = None if labels is None else "labels" if labels else "batches"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

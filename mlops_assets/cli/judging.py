@@ -160,7 +160,7 @@ def judge_policies(
     if plot is not None and plot.suffix not in PICTURES:
         raise DeclarationError(f"no picture can be drawn to {plot}: name a {', '.join(PICTURES)}")
     project = Project.find()
-    declaration = project.declaration(model)
+    declaration = project.playable(model)
     policies = [declared(declaration), *(read_policy(file, declaration) for file in files)]
     names = [policy.name for policy in policies]
     for name in names:

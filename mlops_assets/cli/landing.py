@@ -109,7 +109,7 @@ def land_file(
     from mlops_assets.versions import open_repository
 
     project = Project.find()
-    declaration = project.declaration(model)
+    declaration = project.playable(model)
     project.home.prepare()
     repository = open_repository(project.home.repository, project.home.cache)
     kind: Kind | None = None if labels is None else "labels" if labels else "batches"

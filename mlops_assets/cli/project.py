@@ -113,3 +113,18 @@ class Project:
         if model not in self.declarations:
             raise UnknownNameError.among("declared model", model, self.declarations)
         return self.declarations[model]
+
+    def playable(self, model: str) -> Declaration:
+        """Return one declared model, if what landed is still what its windows hold.
+
+        Raises:
+            UnknownNameError: nothing of that name is declared.
+            DeclarationError: its windows were declared otherwise when they landed.
+
+        """
+        from mlops_assets.monitoring.meaning import check_windows
+        from mlops_assets.profiles.store import Store
+
+        declaration = self.declaration(model)
+        check_windows(declaration, Store(self.home.store))
+        return declaration

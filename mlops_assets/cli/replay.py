@@ -154,7 +154,7 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
     project = Project.find()
     begun = time.monotonic()
     with project.home.held(f"mlops replay {model}"):
-        declaration = project.declaration(model)
+        declaration = project.playable(model)
         repository = open_repository(project.home.repository, project.home.cache)
         store = Store(project.home.store)
         files, skipped = history(project, declaration, since, until)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlops_assets.decisions.governor import Evidence
@@ -30,6 +30,29 @@ def initial(mature: Sequence[str], newest: str, first_after: int) -> list[Eviden
         return []
     reason = f"no champion yet, and {len(mature)} windows have mature labels"
     return [Evidence(f"initial:{mature[-1]}", "initial", newest, reason, None)]
+
+
+def new_target(
+    champion: Champion,
+    newest: str,
+    mature: Sequence[str],
+    changed: str,
+    learnt: Mapping[str, str],
+) -> list[Evidence]:
+    """Return that the champion learnt something else than is declared now.
+
+    Args:
+        champion: the version that serves.
+        newest: the newest window of data.
+        mature: windows whose labels can be trusted; each new one is a new cause.
+        changed: what changed since it learnt.
+        learnt: what a challenger will learn: task, and hash of the target.
+
+    """
+    what = "-".join(learnt[name][:12] for name in sorted(learnt))
+    cause = f"new_target:{max(mature, default=newest)}:v{champion.version}:{what}"
+    reason = f"{changed}: it serves on, and answers another question than the declared one"
+    return [Evidence(cause, "new_target", newest, reason, champion.version)]
 
 
 def drift(champion: Champion, newest: str, batch_version: str, sentence: str) -> list[Evidence]:

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 Trigger = Literal[
     "manual",
     "initial",
+    "new_target",
     "staleness",
     "drift",
     "performance",
@@ -71,6 +72,7 @@ class Facts:
         runs_this_month: attempts after the first promotion that ended in the month of the data's time before now.
         minutes_this_month: what they took, in minutes of a run.
         not_stale: what mature labels say against a retraining that drift asks for, or None.
+        comparable: whether the champion learnt what a challenger will; else they are not compared.
 
     """
 
@@ -86,6 +88,7 @@ class Facts:
     runs_this_month: int
     minutes_this_month: float
     not_stale: str | None = None
+    comparable: bool = True
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
         return None
     by_hand, first_one = evidence.trigger == "manual", evidence.trigger == "initial"
     since = facts.windows_since_training
+    rivals = evidence.champion is not None and facts.comparable
     holds: list[tuple[Code, bool, str]] = [
         (
             "in_flight",
@@ -177,13 +181,14 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
         ),
         (
             "unmatured",
-            evidence.champion is None and facts.mature_windows < rules.first_after,
-            f"{facts.mature_windows} windows have mature labels, the first training needs "
+            not rivals and facts.mature_windows < rules.first_after,
+            f"{facts.mature_windows} windows have mature labels, the first training "
+            f"{'of this target ' if evidence.champion is not None else ''}needs "
             f"{rules.first_after}",
         ),
         (
             "unmatured",
-            evidence.champion is not None and facts.unseen_windows <= rules.holdout_windows,
+            rivals and facts.unseen_windows <= rules.holdout_windows,
             f"{facts.unseen_windows} mature windows that the champion never saw; "
             f"{rules.holdout_windows} are needed to compare on, and one to learn something new from",
         ),

@@ -16,7 +16,7 @@ from mlops_assets import clock
 from mlops_assets.batches.landing import KINDS, MAIN, landed_versions, landings
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
-from mlops_assets.monitoring.measure import measure
+from mlops_assets.monitoring.meaning import Figures, Series
 from mlops_assets.profiles.store import Store
 from mlops_assets.windows import Windows
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 # performance ends both: estimated once a window is scored, measured once its labels are mature
 SCORING = ("batches", "features", "predictions", "drift_profile", "performance")
-MEASURING = ("performance", "staleness")
+MEASURING: tuple[Figures, ...] = ("performance", "staleness")
+# what else says in what a figure is counted
+UNIT: Mapping[Figures, str] = {"performance": "metric", "staleness": "measure"}
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,12 @@ def agenda(
     ]
     judged = store.newest("verdicts", "batch_version", "champion", model=model)
     labelled = store.newest("labels", "version", model=model)
-    units = {
-        "performance": ("metric", declaration.metric),
-        "staleness": ("measure", measure(declaration)),
-    }
+    series = Series.of(declaration, store)
     measured = {
-        stage: store.newest(stage, "batch_version", "labels_version", unit, model=model)
-        for stage, (unit, _) in units.items()
+        stage: store.newest(
+            stage, "batch_version", "labels_version", UNIT[stage], "meaning", model=model
+        )
+        for stage in MEASURING
     }
     work: dict[str, tuple[list[str], list[str]]] = {}
 
@@ -158,10 +159,10 @@ def agenda(
         stages = tuple(
             stage
             for stage in MEASURING
-            if not is_of(measured[stage].get(window), versions, units[stage])
+            if not is_of(measured[stage].get(window), versions, series, stage)
         )
-        if stages:
-            add(window, stages, "/".join(versions))
+        if stages:  # in another meaning it is another piece of work
+            add(window, stages, "/".join((*versions, *map(series.digest, stages))))
     return Agenda(
         tuple(
             Work(model, window, tuple(work[window][0]), tuple(work[window][1]))
@@ -183,9 +184,10 @@ def unfinished(windows: Windows, window: str) -> str:
     )
 
 
-def is_of(row: Mapping[str, Any] | None, versions: tuple[str, str], unit: tuple[str, str]) -> bool:
-    """Say whether a window was measured on this batch and these labels, and in this unit."""
+def is_of(
+    row: Mapping[str, Any] | None, versions: tuple[str, str], series: Series, figures: Figures
+) -> bool:
+    """Say whether a window was measured on this batch and these labels, in what is declared now."""
     if row is None or (row["batch_version"], row["labels_version"]) != versions:
         return False
-    column, wanted = unit
-    return bool(row[column] == wanted)
+    return series.holds(figures, row)

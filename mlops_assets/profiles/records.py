@@ -47,6 +47,7 @@ def _fields(text: str) -> tuple[Field, ...]:
     return tuple(fields)
 
 
+# a `meaning` is what the figures beside it mean (see monitoring.meaning); null in older homes
 #: every kind of record; a new kind is one more entry, and the index is rebuilt by itself
 KINDS: Mapping[str, tuple[Field, ...]] = {
     "batches": _fields("*model str, *window str, version str, commit_id str, rows int"),
@@ -71,7 +72,7 @@ KINDS: Mapping[str, tuple[Field, ...]] = {
     "performance": _fields(
         "*model str, *window str, champion int, metric str, value float?, rows int, "
         "base_rate float?, predictions_version str, labels_version str, batch_version str, "
-        "predictions_commit str, labels_commit str"
+        "predictions_commit str, labels_commit str, meaning str?"
     ),
     # values of both twins and their difference, null where the reason says why; total, rate and due
     # are of the windows since the champion was promoted up to this one
@@ -80,19 +81,21 @@ KINDS: Mapping[str, tuple[Field, ...]] = {
         "fresh float?, served float?, gain float?, reason str, rows int, cost float?, total float, "
         "rate float, due bool, sentence str, policy str, fresh_twin str?, champion_twin str?, "
         "champion_twin_blob str?, batch_version str, labels_version str, features_commit str, "
-        "labels_commit str, known_commit str?"
+        "labels_commit str, known_commit str?, meaning str?"
     ),
     # a version's estimators, by the newest window that they are made of
     "estimators": _fields(
         "*model str, *champion int, *window str, method str, metric str, estimator str?, "
-        "reason str, rows int, made_of json"
+        "reason str, rows int, made_of json, meaning str?"
     ),
     # once the labels are mature, what was measured and the estimate's error stand beside it
     "estimates": _fields(
         "*model str, *window str, champion int, method str, metric str, value float?, reason str, "
         "rows int, estimator str?, made_of json, predictions_version str, measured float?, "
-        "error float?"
+        "error float?, meaning str?"
     ),
+    # what the figures of a model mean; another row where the declaration gave them another meaning
+    "meanings": _fields("*model str, parts json"),
     "decisions": _fields(
         "*model str, *cause str, window str, trigger str, decision str, code str, reason str, "
         "champion int?, decided_at str"

@@ -53,6 +53,8 @@ class Draft(BaseModel):
     training_windows: tuple[str, ...] = ()
     features: dict[str, str] = Field(default_factory=dict)  # feature -> numeric or categorical
     features_code: str = ""  # the version of the expressions that it learnt
+    # the task, and the hash of the target, that it learnt or was to learn; older entries have none
+    learnt: dict[str, str] = Field(default_factory=dict)
 
 
 class Entry(Draft):

@@ -14,6 +14,7 @@ from mlops_assets.assets.commits import partitions
 from mlops_assets.assets.source import SOURCES
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.due import Work, agenda
+from mlops_assets.monitoring.meaning import other_windows
 from mlops_assets.profiles.store import Store
 from mlops_assets.resources import MODEL_TAG, RepositoryResource, StoreResource
 
@@ -42,6 +43,8 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         mlops_store: StoreResource,
     ) -> dg.SensorResult:
         versions, records = mlops_repository.get(), mlops_store.get()
+        if problem := other_windows(declaration, records):
+            return dg.SensorResult(skip_reason=dg.SkipReason(problem), cursor=context.cursor)
         found = agenda(versions, records, declaration, mlops_repository.until)
         requests, reported = [], []
         said = [one.reason for one in found.waiting]

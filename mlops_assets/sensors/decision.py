@@ -13,6 +13,7 @@ from mlops_assets.batches.maturity import LandedWindows, landed_windows, missing
 from mlops_assets.decisions.governor import Code, Decision, Evidence, changed, first, govern
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.due import due
+from mlops_assets.monitoring.meaning import other_windows, remember
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import MODEL_TAG, LedgerResource, RepositoryResource, StoreResource
@@ -39,12 +40,15 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         mlops_ledger: LedgerResource,
     ) -> dg.SensorResult:
         versions, records = mlops_repository.get(), mlops_store.get()
+        if problem := other_windows(declaration, records):
+            return dg.SensorResult(skip_reason=dg.SkipReason(problem), cursor=context.cursor)
         work = due(versions, records, declaration, mlops_repository.until)
         if any(may_run(context, records, declaration, one) for one in work):
             return dg.SensorResult(
                 skip_reason=dg.SkipReason("data is waiting to be ingested; decided after that")
             )
         landed = landed_windows(versions, declaration, MAIN)
+        keep_meaning(declaration, landed, records)
         if not context.instance.get_runs_count(dg.RunsFilter(job_name=name, statuses=UNFINISHED)):
             reconcile(declaration, mlops_ledger.get(), records)
         situation = Situation.read(declaration, landed, records, mlops_ledger.get())
@@ -83,6 +87,12 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
 def seen_until(cursor: str | None) -> int:
     """Return the last event looked at; 0 where the cursor, which a person can set, says none."""
     return int(cursor) if cursor and cursor.isdecimal() else 0
+
+
+def keep_meaning(declaration: Declaration, landed: LandedWindows, store: Store) -> None:
+    """Write down what the figures mean now, as soon as there can be any: before, all may change."""
+    if landed.newest is not None:
+        remember(declaration, store)
 
 
 def gone_without(

@@ -21,6 +21,7 @@ from mlops_assets.decisions.governor import Evidence, Facts, Rules
 from mlops_assets.decisions.staleness import Staleness
 from mlops_assets.declaration import Declaration
 from mlops_assets.learning.metrics import metric_named
+from mlops_assets.monitoring.meaning import Series
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
 
@@ -83,6 +84,9 @@ class Situation:
             since = self.since_training
             unseen = unseen_windows(self.landed, self.champion)
             champion = speaks.Champion(version, since or 0, unseen)
+            if unlike := self.series.unlike(self.champion):
+                now, mature = self.series.now, self.landed.mature
+                found += speaks.new_target(champion, newest, mature, unlike, now.learnt)
             for trigger in dict.fromkeys(self.declaration.retraining.triggers):
                 found += getattr(self, f"_{trigger}")(champion, newest)
         answered = {row["cause"] for row in self.store.latest("outcomes", model=model)}
@@ -112,13 +116,19 @@ class Situation:
             windows_since_training=self.since_training,
             mature_windows=len(self.landed.mature),
             unseen_windows=len(unseen_windows(self.landed, self.champion)),
-            new_windows=past.new_windows(attempts, self.landed.mature),
+            new_windows=past.new_windows(self.attempts_alike, self.landed.mature),
             failed_attempts=failed,
-            refused_in_a_row=past.refused_in_a_row(attempts),
+            refused_in_a_row=past.refused_in_a_row(self.attempts_alike),
             runs_this_month=len(recent),
             minutes_this_month=sum(attempt.minutes for attempt in recent),
             not_stale=self.not_stale() if one.trigger == "drift" else None,
+            comparable=self.champion is None or not self.series.unlike(self.champion),
         )
+
+    @cached_property
+    def series(self) -> Series:
+        """Which recorded figures, and which versions, are of what is declared now."""
+        return Series.of(self.declaration, self.store)
 
     def not_stale(self) -> str | None:
         """Say why mature labels speak against a retraining that drift asks for, if they do."""
@@ -135,7 +145,7 @@ class Situation:
     @property
     def since_training(self) -> int | None:
         """Windows since the last finished retraining of a model that has a champion."""
-        entries = self._decided
+        entries = self._decided_alike
         if not any(entry.event == "promoted" for entry in entries) or self.landed.newest is None:
             return None  # a refused first training may be tried again with the next labels
         return self.declaration.windows.distance(entries[-1].window, self.landed.newest)
@@ -143,11 +153,19 @@ class Situation:
     @cached_property
     def attempts(self) -> list[Attempt]:
         """The attempts that ended, oldest first; those of windows now undeclared are left out."""
+        return self._attempts(self._decided)
+
+    @cached_property
+    def attempts_alike(self) -> list[Attempt]:
+        """Those of them that were to learn what is declared now: another target, another start."""
+        return self._attempts(self._decided_alike)
+
+    def _attempts(self, entries: Sequence[Entry]) -> list[Attempt]:
         model, mature = self.declaration.name, self.landed.mature
         took = {r["cause"]: r["minutes"] or 0.0 for r in self.store.latest("outcomes", model=model)}
         holdout = self.declaration.gates.holdout_windows
         found = []
-        for entry in self._decided:
+        for entry in entries:
             if not self.declaration.windows.declares(entry.window):
                 continue
             seen = max(entry.training_windows, default="")
@@ -171,6 +189,10 @@ class Situation:
         # letting an old version go is no retraining
         return [entry for entry in entries if entry.event in ("promoted", "refused")]
 
+    @property
+    def _decided_alike(self) -> list[Entry]:
+        return [entry for entry in self._decided if self.series.learnt_now(entry)]
+
     def _drift(self, champion: speaks.Champion, newest: str) -> list[Evidence]:
         verdicts = self.store.latest("verdicts", model=self.declaration.name, window=newest)
         return [
@@ -184,14 +206,20 @@ class Situation:
         limit, metric = self.declaration.retraining.performance, self.declaration.metric
         if limit is None:
             return []
-        rows = self.store.newest("performance", "champion", "value", model=self.declaration.name)
+        rows = self.store.newest(
+            "performance", "champion", "value", "metric", "meaning", model=self.declaration.name
+        )
+        trusted = set(self.landed.mature)  # fewer than were measured, where the delay grew
         return speaks.performance(
             champion,
             newest,
             [
                 (window, row["value"])
                 for window, row in sorted(rows.items())
-                if row["champion"] == champion.version and row["value"] is not None
+                if row["champion"] == champion.version
+                and row["value"] is not None
+                and window in trusted
+                and self.series.holds("performance", row)
             ],
             metric=metric,
             worst=limit.worst,
