@@ -144,6 +144,17 @@ def test_the_first_training_has_nobody_to_be_compared_with() -> None:
     assert decide(INITIAL, windows_since_training=None, unseen_windows=0).code == "due"
 
 
+def test_a_champion_that_learnt_another_target_is_nobody_to_be_compared_with() -> None:
+    new = replace(DRIFT, cause="new_target:w:v1:abc", trigger="new_target")
+    assert decide(new, comparable=False, unseen_windows=0).retrain
+    held = decide(new, comparable=False, mature_windows=11)
+    assert held.code == "unmatured"
+    assert "the first training of this target needs 12" in held.reason
+    # a person overrides neither
+    assert decide(MANUAL, comparable=False, mature_windows=11).code == "unmatured"
+    assert decide(MANUAL, comparable=False, unseen_windows=0).retrain
+
+
 def test_the_first_training_takes_no_budget() -> None:
     assert decide(INITIAL, runs_this_month=2, minutes_this_month=99.0).code == "due"
 

@@ -1,0 +1,70 @@
+"""What a champion learnt may not be what is declared now; then nothing old is taken for new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlops_assets.monitoring.due import due
+from mlops_assets.monitoring.meaning import Series
+from tests import tiny
+from tests.conftest import Played, PlayedTo, reopen
+
+WHY = "the target changed since version 1 learnt"
+
+
+def rewritten(played: Played, file: str, before: str, after: str) -> Played:
+    """Change a file of the project, and open it again."""
+    path = Path(played.project.root) / "tiny_project/defs/tiny" / file
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    return reopen(played)
+
+
+def test_an_inverted_target_begins_a_new_series_and_is_learnt(played_to: PlayedTo) -> None:
+    # given a champion, and a window of which it was measured what its scores are worth
+    played = played_to(9)
+    window = tiny.window(7)
+    old = played.store.latest("performance", model=tiny.MODEL, window=window)[0]
+    assert old["value"] > 0.6
+    assert due(played.repository, played.store, played.player.declaration) == []
+    # when the opposite is declared to be the target
+    played = rewritten(played, "features.py", 'pl.col("paid") == 1', 'pl.col("paid") == 0')
+    # then what was measured is due again, and what was summed up is nothing any more
+    asked = due(played.repository, played.store, played.player.declaration)
+    assert [(one.window, one.stages) for one in asked] == [(window, ("performance", "staleness"))]
+    played.player.settle()
+    new = played.store.latest("performance", model=tiny.MODEL, window=window)[0]
+    assert abs(new["value"] - (1 - old["value"])) < 1e-9
+    assert new["meaning"] != old["meaning"]
+    unjudged = played.store.latest("staleness", model=tiny.MODEL, window=window)[0]
+    assert (unjudged["gain"], unjudged["reason"]) == (None, WHY)
+    # and a challenger learnt it by itself, compared with the baseline alone
+    first, second = played.ledger.entries(tiny.MODEL)
+    assert (second.event, second.version, second.trigger) == ("promoted", 2, "new_target")
+    assert second.reason.startswith(WHY)
+    gates = {gate.name: gate for gate in second.gates}
+    assert gates["better_than_champion"].sentence == f"not compared: {WHY}"
+    assert gates["better_than_champion"].value is None
+    assert gates["better_than_baseline"].value is not None
+    assert first.learnt["target"] != second.learnt["target"]
+    assert Series.of(played.player.declaration, played.store).learnt_now(second)
+    assert due(played.repository, played.store, played.player.declaration) == []
+    # once: what speaks for a retraining from now on is the new champion's
+    played.turn(9)
+    assert len(played.ledger.entries(tiny.MODEL)) == 2
+
+
+def test_windows_of_another_length_are_refused_before_anything_is_mixed(
+    played_to: PlayedTo,
+) -> None:
+    # given windows that landed as weeks
+    played = rewritten(played_to(1), "defs.yaml", "every: week", "every: day")
+    # then neither sensor does anything with them as days, and says why
+    for sensor in ("data", "decision"):
+        assert not played.player.tick(sensor)
+    assert due(played.repository, played.store, played.player.declaration) == []
+    ran = played.materialize("ingest", "batches", **{"dagster/partition": tiny.window(0)})
+    assert not ran.success
+    said = str(ran.get_step_failure_events()[0].step_failure_data.user_failure_data.description)
+    assert "windows.every was week and is day" in said
