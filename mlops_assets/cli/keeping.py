@@ -46,6 +46,8 @@ def collect_garbage(grace: float, keep_days: int | None, *, dry_run: bool) -> di
         "objects": collected.objects,
         "bytes": collected.size,
         "branches": list(collected.branches),
+        "packed": collected.packed,
+        "saved": collected.saved,
     }
 
 
@@ -54,7 +56,12 @@ def said_of(collection: dict[str, Any]) -> str:
     went = "would go" if collection["dry_run"] else "went"
     objects, branches = collection["objects"], len(collection["branches"])
     left = f", and {branches} branches that killed processes left" if branches else ""
-    return f"{collection['repository']}: {objects:,} objects, {decimal(collection['bytes'])} {went}{left}."
+    packed = (
+        f"\nPacked {collection['packed']:,} objects of git's own: {decimal(collection['saved'])} less."
+        if collection["packed"]
+        else ""
+    )
+    return f"{collection['repository']}: {objects:,} objects, {decimal(collection['bytes'])} {went}{left}.{packed}"
 
 
 def retire_version(model: str, named: str, reason: str) -> dict[str, Any]:

@@ -60,11 +60,16 @@ class Location:
 
 @dataclass(frozen=True)
 class Collected:
-    """What a collection removed, or would: `size` is in bytes, `branches` are hidden ones left over."""
+    """What a collection removed, or would: `size` is in bytes, `branches` are hidden ones left over.
+
+    `packed` are git's own objects that are in one file now, `saved` the bytes that this saved.
+    """
 
     objects: int = 0
     size: int = 0
     branches: tuple[str, ...] = ()
+    packed: int = 0
+    saved: int = 0
 
 
 class Transaction(ABC):

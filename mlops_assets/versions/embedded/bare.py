@@ -29,6 +29,7 @@ IDENTITY = ("mlops_assets", "mlops@localhost")
 _ATTRIBUTES = b"* filter=lfs diff=lfs merge=lfs -text\n.git* !filter !diff !merge !text\n"
 _PATIENCE = 60.0  # seconds to wait for the lock, which is held for milliseconds
 _POLL = 0.005  # seconds
+_OPEN_PACKS = 128  # files at once; git would keep every pack open that it ever looked into
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -89,7 +90,7 @@ class BareRepository:
         """This thread's handle."""
         handle: pygit2.Repository | None = getattr(self._threads, "handle", None)
         if handle is None:
-            handle = self._threads.handle = _opened(self.folder)
+            handle = self._threads.handle = opened(self.folder)
         return handle
 
     def stored(self, object_id: str) -> pygit2.Object:
@@ -139,15 +140,15 @@ class BareRepository:
 
 
 @contextmanager
-def kept_whole(folder: Path) -> Iterator[None]:
+def kept_whole(folder: Path, patience: float = _PATIENCE) -> Iterator[None]:
     """Hold what keeps others from removing objects of a repository; writers go on beside it.
 
     Raises:
-        RepositoryBusyError: others held it for a minute.
+        RepositoryBusyError: others held it for `patience` seconds.
     """
     import filelock
 
-    lock = filelock.FileLock(folder / "collecting.lock", timeout=_PATIENCE, poll_interval=0.1)
+    lock = filelock.FileLock(folder / "collecting.lock", timeout=patience, poll_interval=0.1)
     try:
         lock.acquire()
     except filelock.Timeout as error:
@@ -172,10 +173,12 @@ def _is_ours(folder: Path) -> bool:
     return (folder / "lfs" / "objects").is_dir() and (folder / "HEAD").is_file()
 
 
-def _opened(folder: Path) -> pygit2.Repository:
+def opened(folder: Path) -> pygit2.Repository:
+    """Return a new handle, which one thread may use."""
     import pygit2
 
     pygit2.settings.enable_fsync_gitdir(True)
+    pygit2.settings.mwindow_file_limit = _OPEN_PACKS
     try:
         return pygit2.Repository(str(folder), pygit2.enums.RepositoryOpenFlag.BARE)
     except pygit2.GitError as error:
@@ -212,7 +215,7 @@ def _fill(folder: Path) -> None:
     import pygit2
 
     pygit2.init_repository(str(folder), bare=True, initial_head="main")
-    git = _opened(folder)
+    git = opened(folder)
     git.config["gc.auto"] = 0  # git knows nothing of the objects that readers have open
     for name in ("objects", "staging"):
         (folder / "lfs" / name).mkdir(parents=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -36,6 +37,7 @@ from mlops_assets.versions.embedded.bare import BareRepository, tells, told
 from mlops_assets.versions.embedded.collecting import Collector
 from mlops_assets.versions.embedded.history import History
 from mlops_assets.versions.embedded.objects import ObjectStore, Pointer
+from mlops_assets.versions.embedded.packing import Packed, Packing
 from mlops_assets.versions.embedded.refs import Refs
 from mlops_assets.versions.embedded.transactions import EmbeddedTransaction
 from mlops_assets.versions.paths import (
@@ -61,6 +63,7 @@ class EmbeddedRepository(Repository):
         self._store = ObjectStore(folder / "lfs")
         self._refs = Refs(self._bare)
         self._history = History(self._bare, self._refs)
+        self._packing = Packing(self._bare)
 
     def __reduce__(self) -> tuple[Callable[[Path], EmbeddedRepository], tuple[Path]]:
         return EmbeddedRepository, (Path(self.url),)
@@ -171,6 +174,7 @@ class EmbeddedRepository(Repository):
                             f"nothing to commit on `{branch}`: what was put is there already"
                         )
                 transaction.ended_as = head
+                self._packing.after_commit(head)
         finally:
             transaction.open = False
             transaction.staging.discard()
@@ -204,7 +208,9 @@ class EmbeddedRepository(Repository):
             if tree == str(ours.id):
                 raise NothingToCommitError(f"nothing to merge from {what}")
             self._check_data(ours, tree)
-            return self._history.record(into, text, kept, tree, [head, theirs])
+            merged = self._history.record(into, text, kept, tree, [head, theirs])
+        self._packing.after_commit(merged)
+        return merged
 
     @tells
     def revert(self, branch: str, commit_id: str, message: str | None = None) -> str:
@@ -224,14 +230,18 @@ class EmbeddedRepository(Repository):
                     f"nothing of {taken_back.id} is left to take back on `{branch}`"
                 )
             self._check_data(ours, tree)
-            return self._history.record(branch, text, {}, tree, [head])
+            reverted = self._history.record(branch, text, {}, tree, [head])
+        self._packing.after_commit(reverted)
+        return reverted
 
     @tells
     def collect(
         self, *, grace: timedelta, history: timedelta | None = None, dry_run: bool = False
     ) -> Collected:
         collector = Collector(self._bare, self._store, self._refs, self._history)
-        return collector.collect(grace, history, dry_run=dry_run)
+        collected = collector.collect(grace, history, dry_run=dry_run)
+        packed = Packed() if dry_run else self._packing.everything()
+        return replace(collected, packed=packed.objects, saved=packed.before - packed.after)
 
     @tells
     def verify(self, *refs: str) -> list[str]:
