@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlops_assets.registry.models import Registry
     from mlops_assets.registry.tracking import Tracking
 
-MODEL_TAG = "mlops/model"
+MODEL_TAG, KIND_TAG = "mlops/model", "mlops/kind"
 
 
 class RepositoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it yields itself

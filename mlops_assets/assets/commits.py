@@ -10,8 +10,10 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mlops_assets.batches.landing import KINDS
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import ObjectNotFoundError
+from mlops_assets.profiles.store import Store
 from mlops_assets.versions import Repository
 
 MAIN = "main"
@@ -69,16 +71,41 @@ def facts(record: dg.EventLogRecord) -> dict[str, Any]:
 
 
 def read_commit(
-    context: dg.AssetExecutionContext, repository: Repository, asset: dg.AssetKey, window: str
+    context: dg.AssetExecutionContext,
+    repository: Repository,
+    store: Store,
+    declaration: Declaration,
+    stage: str,
+    window: str,
 ) -> str:
-    """Return the commit from which `asset`'s window is to be read.
+    """Return the commit from which a stage's object of one window is to be read.
 
-    It is the one that the newest materialization names. On an instance that never saw one (a
-    fresh `dagster asset materialize`), main is resolved, once.
+    What landed is read from the commit that our own record names: what is due goes by it, and
+    Dagster's materialization may never have been written, or be gone with a deleted run. What we
+    made of it is read from the commit that the newest materialization names, unless main holds
+    another object by now. Where neither says anything, main is resolved, once.
     """
-    record = latest(context, asset, window)
-    commit = facts(record).get("commit") if record else None
-    return str(commit) if commit else repository.resolve(MAIN)
+    if stage in KINDS and (
+        row := store.newest(stage, "commit_id", model=declaration.name).get(window)
+    ):
+        return str(row["commit_id"])
+    record = latest(context, key(declaration, stage), window)
+    named = facts(record).get("commit") if record else None
+    if record is None or named is None:
+        return repository.resolve(MAIN)
+    if record.run_id == context.run.run_id or stage in KINDS:
+        return str(named)
+    head, path = repository.resolve(MAIN), declaration.path(stage, window)
+    there = checksum_of(repository, head, path)
+    return str(named) if there in (None, checksum_of(repository, str(named), path)) else head
+
+
+def checksum_of(repository: Repository, commit: str, path: str) -> str | None:
+    """Return the checksum of an object of a commit, or None if it has none at that path."""
+    try:
+        return repository.stat(commit, path).checksum
+    except ObjectNotFoundError:
+        return None
 
 
 def scan(repository: Repository, commit: str, path: str) -> pl.LazyFrame:
@@ -159,11 +186,7 @@ def commit_file(
 
 def exists(repository: Repository, commit: str, path: str) -> bool:
     """Say whether the commit has an object at that path."""
-    try:
-        repository.stat(commit, path)
-    except ObjectNotFoundError:
-        return False
-    return True
+    return checksum_of(repository, commit, path) is not None
 
 
 def described(written: Written, rows: int, schema: Mapping[str, pl.DataType]) -> dict[str, Any]:

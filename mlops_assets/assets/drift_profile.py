@@ -61,10 +61,12 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         window = context.partition_key
         versions = mlops_repository.get()
-        commit = read_commit(context, versions, key(declaration, "features"), window)
+        commit = read_commit(context, versions, mlops_store.get(), declaration, "features", window)
         entry = mlops_ledger.get().in_force(declaration.name, window)
-        rows = profiled_rows(context, versions, declaration, commit, scored=entry is not None)
         bench = Bench(declaration, mlops_store.get())
+        rows = profiled_rows(
+            context, versions, bench.store, declaration, commit, scored=entry is not None
+        )
         by = declaration.drift.segments
         taken, parts = profile(rows), profile_segments(rows, by) if by else {}
         judged = bench.judge(window, taken, parts, entry)
@@ -108,6 +110,7 @@ def merge_old(context: dg.AssetExecutionContext, store: Store, declaration: Decl
 def profiled_rows(
     context: dg.AssetExecutionContext,
     versions: Repository,
+    store: Store,
     declaration: Declaration,
     commit: str,
     *,
@@ -118,7 +121,7 @@ def profiled_rows(
     names = list(load(declaration.features))
     frame = scan(versions, commit, declaration.path("features", window)).select(*keys, *names)
     if scored:
-        at = read_commit(context, versions, key(declaration, "predictions"), window)
+        at = read_commit(context, versions, store, declaration, "predictions", window)
         scores = scan(versions, at, declaration.path("predictions", window))
         frame = frame.join(scores.select(*keys, SCORE), on=keys, how="left", maintain_order="left")
         names.append(SCORE)

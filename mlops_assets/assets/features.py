@@ -6,7 +6,7 @@ import polars as pl
 from mlops_assets.assets.commits import described, key, partitions, read_commit, scan, write
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.features.expressions import check_rows, code_version, compute, kinds, mismatches
-from mlops_assets.resources import LedgerResource, RepositoryResource
+from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 
 
 def build(declaration: Declaration) -> dg.AssetsDefinition:
@@ -37,10 +37,11 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         mlops_repository: RepositoryResource,
         mlops_ledger: LedgerResource,
+        mlops_store: StoreResource,
     ) -> dg.MaterializeResult:
         window = context.partition_key
         versions = mlops_repository.get()
-        commit = read_commit(context, versions, key(declaration, "batches"), window)
+        commit = read_commit(context, versions, mlops_store.get(), declaration, "batches", window)
         batch = scan(versions, commit, declaration.path("batches", window))
         check_rows(batch, expressions)
         # in key order, one window at a time: the training set need not sort them all at once

@@ -39,7 +39,9 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         window = context.partition_key
         versions = mlops_repository.get()
         entry = mlops_ledger.get().in_force(declaration.name, window)
-        commit = read_commit(context, versions, key(declaration, "predictions"), window)
+        commit = read_commit(
+            context, versions, mlops_store.get(), declaration, "predictions", window
+        )
         scored = exists(versions, commit, declaration.path("predictions", window))
         if entry is None or entry.version is None or not scored:
             return dg.MaterializeResult(
@@ -51,7 +53,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         other_task = "" if series.scores_alike(entry) else series.unlike(entry)
         if window not in landed_windows(versions, declaration, MAIN).mature:
             return estimate(estimates, window, entry.version, commit, other_task)
-        labelled = read_commit(context, versions, key(declaration, "labels"), window)
+        labelled = read_commit(context, versions, mlops_store.get(), declaration, "labels", window)
         return measure(estimates, window, entry.version, commit, labelled, other_task)
 
     return performance

@@ -9,7 +9,12 @@ from mlops_assets.assets import plots
 from mlops_assets.assets.commits import described, key, partitions, read_commit, scan, write
 from mlops_assets.assets.model import load_model
 from mlops_assets.declaration import Declaration
-from mlops_assets.resources import LedgerResource, RegistryResource, RepositoryResource
+from mlops_assets.resources import (
+    LedgerResource,
+    RegistryResource,
+    RepositoryResource,
+    StoreResource,
+)
 from mlops_assets.sections import Task
 
 SCORE = "score"
@@ -37,6 +42,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         mlops_repository: RepositoryResource,
         mlops_registry: RegistryResource,
         mlops_ledger: LedgerResource,
+        mlops_store: StoreResource,
     ) -> dg.MaterializeResult:
         window = context.partition_key
         entry = mlops_ledger.get().in_force(declaration.name, window)
@@ -49,7 +55,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 data_version=dg.DataVersion("none"),
             )
         versions = mlops_repository.get()
-        commit = read_commit(context, versions, key(declaration, "features"), window)
+        commit = read_commit(context, versions, mlops_store.get(), declaration, "features", window)
         features = scan(versions, commit, declaration.path("features", window)).collect()
         model = load_model(mlops_registry.tracking(declaration.name), entry.mlflow_run_id)
         keys = declaration.batches.key

@@ -77,7 +77,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
             why = unjudged(declaration, landed, window) if entry else "no champion was in force"
             raise dg.Failure(f"nothing to judge on {window}: {why}", allow_retries=False)
         commits = {
-            stage: read_commit(context, versions, key(declaration, stage), window)
+            stage: read_commit(context, versions, records, declaration, stage, window)
             for stage in ("features", "labels")
         }
         promotion = next(

@@ -29,7 +29,7 @@ class Outcome:
     file: str
     landing: Landing | None  # None: main holds exactly this already
     rows: int | None
-    daemon: str | None
+    holder: str | None  # the process that has the home
     retried: bool = False  # work on it had been given up, and is tried again
     waits_until: datetime | None = None  # its window's end, which is yet to come
 
@@ -84,12 +84,18 @@ class Outcome:
                 markup=False,
             )
             return
-        stdout.print(
-            f"{self.daemon} picks it up within seconds."
-            if self.daemon
-            else "It waits on its branch; `make dev` (or `mlops dev`) ingests it.",
-            markup=False,
-        )
+        stdout.print(self.taken_in_by, markup=False)
+
+    @property
+    def taken_in_by(self) -> str:
+        """Who ingests it, and when."""
+        if self.holder is None:
+            return "It waits on its branch; `make dev` (or `mlops dev`) ingests it."
+        if "mlops dev" in self.holder:
+            return f"{self.holder} picks it up within seconds."
+        if f"`mlops replay {self.model}`" in self.holder:
+            return f"It waits on its branch; {self.holder} takes it in, if it plays that far."
+        return f"It waits on its branch; once {self.holder} is done, `mlops dev` ingests it."
 
 
 def land_file(
@@ -133,8 +139,8 @@ def failing(store: Store, model: str) -> set[str]:
     """Return the windows on which work was given up, since its runs had failed too often."""
     return {
         row["window"]
-        for row in store.rows("decisions", model=model)
-        if row["code"] == "failing" and row["trigger"] == "data"
+        for row in store.latest("decisions", model=model, trigger="data")
+        if row["code"] == "failing"
     }
 
 

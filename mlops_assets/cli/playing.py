@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.execution.plan.objects import ErrorSource, StepFailureData
 from dagster_shared.error import DagsterError
@@ -22,11 +23,9 @@ from mlops_assets.assets.request import CAUSE_TAG, TRIGGER_TAG
 from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import HomeError
-from mlops_assets.registry.owner import HOST, PID, PROCESS_START, owner_tags
+from mlops_assets.registry.owner import owner_tags
 from mlops_assets.resources import RepositoryResource
-
-# of a run that is executed in a process of ours: which one, as the registry tags MLflow's runs
-PROCESS_TAGS = {HOST: "mlops/host", PID: "mlops/pid", PROCESS_START: "mlops/process_start"}
+from mlops_assets.sensors.recovery import PROCESS_TAGS, end_interrupted
 
 
 @dataclass
@@ -38,7 +37,7 @@ class Player:
     tell: Callable[[str], None]
     instance: dg.DagsterInstance = field(init=False)
     cursors: dict[str, str | None] = field(default_factory=dict)
-    served: set[str | None] = field(default_factory=set)
+    served: list[str | None] = field(default_factory=list)  # the keys of the runs, in order
     runs: int = 0
     failed: list[str] = field(default_factory=list)  # runs that failed, but not by a refusal
 
@@ -55,6 +54,26 @@ class Player:
 
     def tick(self, sensor: str, until: str | None = None) -> int:
         """Evaluate one sensor as the daemon does, execute what it requests; return how much."""
+        result = self.evaluate(sensor, until)
+        name = f"{self.declaration.name}__{sensor}"
+        definition = self.project.repository.get_sensor_def(name)
+        for event in result.asset_events:
+            self.instance.report_runless_asset_event(event)
+        self.cursors[name] = result.cursor
+        # as the daemon: a run key is served once
+        fresh = [one for one in result.run_requests or [] if not self.was_served(one)]
+        for request in fresh:
+            self.execute(str(definition.job_name), request, name)
+            self.served.append(request.run_key)
+        return len(fresh)
+
+    def was_served(self, request: dg.RunRequest) -> bool:
+        """Say whether there is a run with the request's key."""
+        served = dg.RunsFilter(tags={"dagster/run_key": request.run_key or ""})
+        return self.instance.get_runs_count(served) > 0
+
+    def evaluate(self, sensor: str, until: str | None = None) -> SensorExecutionData:
+        """Evaluate one sensor as the daemon does; return what it asks for."""
         name = f"{self.declaration.name}__{sensor}"
         repository = self.project.repository
         definition = repository.get_sensor_def(name)
@@ -65,16 +84,7 @@ class Player:
             sensor_name=name,
             resources=definition_resources(definition, repository, until),
         )
-        result = definition.evaluate_tick(context)
-        for event in result.asset_events:
-            self.instance.report_runless_asset_event(event)
-        self.cursors[name] = result.cursor
-        # as the daemon: a run key is served once
-        fresh = [one for one in result.run_requests or [] if one.run_key not in self.served]
-        for request in fresh:
-            self.execute(str(definition.job_name), request, name)
-            self.served.add(request.run_key)
-        return len(fresh)
+        return definition.evaluate_tick(context)
 
     def execute(self, job: str, request: dg.RunRequest, sensor: str) -> None:
         """Execute one requested run to its end, here."""
@@ -97,9 +107,10 @@ class Player:
             raise_on_error=False,
         )
         if was_interrupted(result):
-            # a person's Ctrl-C is no failed attempt: the run never was, and is due again
-            self.instance.event_log_storage.free_concurrency_slots_for_run(result.run_id)
-            self.instance.delete_run(result.run_id)
+            # a person's Ctrl-C is no failed attempt, and no red run
+            end_interrupted(
+                self.instance, result.dagster_run, "a person stopped it; it is due again"
+            )
             raise KeyboardInterrupt
         self.runs += 1
         if not result.success:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import dagster as dg
-
 from mlops_assets.assets.reconciliation import reconcile
-from mlops_assets.cli.playing import PROCESS_TAGS, open_instance
+from mlops_assets.cli.playing import open_instance
 from mlops_assets.cli.project import Project
 from mlops_assets.home import Home
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.registry.owner import owner_is_alive
-from mlops_assets.resources import MODEL_TAG, RegistryResource
-from mlops_assets.sensors.facts import UNFINISHED
-
-DAEMON_SILENCE_SECONDS = 60  # it reports every 30
+from mlops_assets.resources import RegistryResource
+from mlops_assets.sensors.recovery import end_dead_runs, unfinished_runs
 
 
 def recover(project: Project, tell: Callable[[str], None]) -> None:
@@ -45,35 +40,18 @@ def mlflow_was_used(home: Home) -> bool:
 
 
 def clear_runs(project: Project, tell: Callable[[str], None]) -> None:
-    """Clear the Dagster runs of dead processes, and the slots that they hold.
+    """End the Dagster runs of dead processes, free the slots that they hold, and name the others.
 
-    A run of a process of ours is deleted (what it finished stays materialized), and what it was
-    for is due again. One that a daemon launched is marked as failed, unless a daemon reported
-    within the last minute; it tries again itself.
+    What they were for is due again, and what they finished stays.
     """
-    instance = open_instance(project)
-    heartbeats = [beat.timestamp for beat in instance.get_daemon_heartbeats().values()]
-    silence = time.time() - max(heartbeats, default=0.0)
-    # what is queued holds nothing, and a daemon will launch it
-    started = [status for status in UNFINISHED if status != dg.DagsterRunStatus.QUEUED]
-    for record in instance.get_run_records(dg.RunsFilter(statuses=started)):
-        run = record.dagster_run
-        if run.tags.get(MODEL_TAG) not in project.declarations:
-            continue
-        about = f"run {run.run_id[:8]} of {run.job_name}"
-        owner = {name: run.tags[tag] for name, tag in PROCESS_TAGS.items() if tag in run.tags}
-        if owner and owner_is_alive(owner):
-            tell(f"left {about} alone: its process lives")
-        elif owner:
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            instance.delete_run(run.run_id)
-            tell(f"cleared {about}, killed half-way; it is due again")
-        elif silence < DAEMON_SILENCE_SECONDS:
-            tell(
-                f"left {about} alone: a daemon reported {silence:.0f} s ago; if it was killed, "
-                "try again in a minute"
-            )
+    instance, models = open_instance(project), list(project.declarations)
+    for one in end_dead_runs(instance, models):
+        tell(f"cleared {one.about}, killed half-way; it is due again")
+    for one in unfinished_runs(instance, models):
+        if one.life == "lives":
+            tell(f"left {one.about} alone: its process lives")
         else:
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            instance.report_run_failed(run, "its process was gone when the home was opened again")
-            tell(f"marked {about} as failed: its process is gone")
+            tell(
+                f"left {one.about} alone: its process is not to be seen from here; if it was "
+                "killed, cancel the run in Dagster"
+            )

@@ -316,11 +316,8 @@ def stuck(player: Player, repository: Repository, project: Project) -> list[Work
     from mlops_assets.sensors.data import given_up
 
     store, declaration = Store(project.home.store), player.declaration
-    return [
-        work
-        for work in due(repository, store, declaration)
-        if given_up(player.instance, store, declaration, work)
-    ]
+    waiting = due(repository, store, declaration)
+    return given_up(player.instance, store, declaration, waiting)
 
 
 def history(

@@ -72,6 +72,8 @@ def of_model(
     entries = ledger.entries(model)
     champion = ledger.champion(model)
     decisions = store.rows("decisions", model=model)
+    # what was given up, and done after all
+    done = {row["cause"] for row in store.latest("decisions", model=model) if row["code"] == "done"}
     decided = [entry for entry in entries if entry.event in ("promoted", "refused")]
     first = next((entry for entry in decided if entry.event == "promoted"), None)
     measured = {row["window"]: row for row in store.latest("performance", model=model)}
@@ -92,7 +94,7 @@ def of_model(
         "held_back": [
             {"window": row["window"], "trigger": row["trigger"], "reason": row["reason"]}
             for row in decisions
-            if row["decision"] == "held_back"
+            if row["decision"] == "held_back" and row["cause"] not in done
         ],
         "missing": [
             {"window": row["window"], "reason": row["reason"]}

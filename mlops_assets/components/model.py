@@ -22,12 +22,15 @@ from mlops_assets.assets import (
 )
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import DeclarationError
-from mlops_assets.monitoring.due import MEASURING, SCORING
-from mlops_assets.resources import MODEL_TAG, RESOURCES
+from mlops_assets.resources import KIND_TAG, MODEL_TAG, RESOURCES
 from mlops_assets.sensors import data, decision
+from mlops_assets.sensors.runs import STAGES, Kind
 
 DECLARATION = "mlops/declaration"
-RETRAINING = ("training_set", "model", "evaluation", "champion")
+JOBS: dict[Kind, str] = {
+    "ingest": "A window from batch to verdict, then whatever has matured.",
+    "retrain": "From the training set to a promotion, or a refusal.",
+}
 
 
 class ModelComponent(dg.Component):
@@ -75,21 +78,17 @@ def definitions(declaration: Declaration) -> dg.Definitions:
         performance.build(declaration),
         staleness.build(declaration),
     ]
-    windowed = dict.fromkeys([*SCORING, "labels", *MEASURING])
     metadata = {DECLARATION: dg.MetadataValue.json(declaration.model_dump(mode="json"))}
     jobs = [
         dg.define_asset_job(
-            f"{name}__{job}",
-            selection=dg.AssetSelection.assets(*([name, stage] for stage in stages)),
+            f"{name}__{kind}",
+            selection=dg.AssetSelection.assets(*([name, stage] for stage in STAGES[kind])),
             description=description,
             executor_def=dg.in_process_executor,
-            tags={MODEL_TAG: name},
+            tags={MODEL_TAG: name, KIND_TAG: kind},
             metadata=metadata,
         )
-        for job, stages, description in (
-            ("ingest", windowed, "A window from batch to verdict, then whatever has matured."),
-            ("retrain", RETRAINING, "From the training set to a promotion, or a refusal."),
-        )
+        for kind, description in JOBS.items()
     ]
     return dg.Definitions(
         assets=assets,

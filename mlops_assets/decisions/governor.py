@@ -24,7 +24,9 @@ Trigger = Literal[
 Code = Literal[
     "due",
     "in_flight",
+    "cancelled",
     "failing",
+    "declined",
     "paused",
     "breaker",
     "cooldown",
@@ -37,6 +39,7 @@ Code = Literal[
     "missing_labels",
     "arrived",
     "superseded",
+    "done",
 ]
 
 _ORDER = tuple(get_args(Trigger))
@@ -67,7 +70,10 @@ class Facts:
         unseen_windows: newest of them that the champion was not trained on.
         new_windows: mature windows that the last attempt, promoted or refused, did not have; None
             before the first.
-        failed_attempts: how often a run for this cause crashed.
+        failed_attempts: how many runs for this cause ended without a promotion or a refusal.
+        cancelled: whether a person cancelled the newest of them.
+        declined: the cause of a retraining that a person cancelled since the newest window landed,
+            or None.
         refused_in_a_row: challengers refused since the last promotion.
         runs_this_month: attempts after the first promotion that ended in the month of the data's time before now.
         minutes_this_month: what they took, in minutes of a run.
@@ -89,6 +95,8 @@ class Facts:
     minutes_this_month: float
     not_stale: str | None = None
     comparable: bool = True
+    cancelled: bool = False
+    declined: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,10 +146,21 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
             f"a retraining for {facts.in_flight_cause or 'another reason'} is running",
         ),
         (
+            "cancelled",
+            facts.cancelled,
+            "its run was cancelled in Dagster, and that answers it; `mlops retrain` asks again",
+        ),
+        (
             "failing",
             facts.failed_attempts >= rules.attempts,
             f"{facts.failed_attempts} runs for it crashed; see the runs in Dagster, mend the "
             "cause, then `mlops retrain`",
+        ),
+        (
+            "declined",
+            facts.declined is not None and not by_hand,
+            f"the retraining for {facts.declined} was cancelled in Dagster; the next window may "
+            "ask again, or `mlops retrain`",
         ),
         (
             "paused",

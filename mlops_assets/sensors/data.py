@@ -5,7 +5,8 @@ from a cursor: a lost cursor, a killed run or a restored home ends in the same r
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import dagster as dg
@@ -16,15 +17,22 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.due import Work, agenda
 from mlops_assets.monitoring.meaning import other_windows
 from mlops_assets.profiles.store import Store
-from mlops_assets.resources import MODEL_TAG, RepositoryResource, StoreResource
+from mlops_assets.resources import RepositoryResource, StoreResource
+from mlops_assets.sensors.recovery import end_dead_runs
+from mlops_assets.sensors.runs import (
+    PARTITION_TAG,
+    WORK_TAG,
+    Tried,
+    age_minutes,
+    by_tag,
+    request_tags,
+    since_other_work,
+    tried,
+    unfinished,
+    why_ended,
+)
 
-WORK_TAG = "mlops/work"
 SHOWN = 5  # reasons in what a tick says of itself
-FINISHED = [
-    dg.DagsterRunStatus.SUCCESS,
-    dg.DagsterRunStatus.FAILURE,
-    dg.DagsterRunStatus.CANCELED,
-]
 
 
 def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDefinition:
@@ -43,14 +51,16 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         mlops_store: StoreResource,
     ) -> dg.SensorResult:
         versions, records = mlops_repository.get(), mlops_store.get()
+        end_dead_runs(context.instance, [declaration.name])
         if problem := other_windows(declaration, records):
             return dg.SensorResult(skip_reason=dg.SkipReason(problem), cursor=context.cursor)
         found = agenda(versions, records, declaration, mlops_repository.until)
+        runs = RunsOfWork.read(context.instance, records, declaration, found.work)
         requests, reported = [], []
         said = [one.reason for one in found.waiting]
         for work in found.work:
             try:
-                asked = request(context, records, declaration, work)
+                asked = request(runs, work)
             except Exception as error:
                 # whatever is wrong with one window, the others go on; the next tick tries it again
                 problem = f"{', '.join(work.stages)} of {work.window} can't be asked for: {error}"
@@ -62,6 +72,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
                 said.append(asked)
             else:
                 requests.append(asked)
+        note_what_was_done(declaration, records, found.work, mlops_repository.until)
         events, cursor = observations(declaration, reported, context.cursor)
         nothing = "nothing has landed or matured that was not worked on"
         return dg.SensorResult(
@@ -74,38 +85,90 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
     return data
 
 
-def request(
-    context: dg.SensorEvaluationContext, store: Store, declaration: Declaration, work: Work
-) -> dg.RunRequest | str:
+@dataclass(frozen=True)
+class RunsOfWork:
+    """What became of the runs for the work that is due: read once in a tick.
+
+    Attributes:
+        busy: window -> the run that works on it or waits for its turn, whoever started it.
+        again: window -> when a person last asked for it once more.
+        by_mark: the runs for each piece of work, the newest first.
+
+    """
+
+    instance: dg.DagsterInstance
+    store: Store
+    declaration: Declaration
+    busy: Mapping[str, str]
+    again: Mapping[str, datetime]
+    by_mark: Mapping[str, Sequence[dg.RunRecord]]
+
+    @classmethod
+    def read(
+        cls,
+        instance: dg.DagsterInstance,
+        store: Store,
+        declaration: Declaration,
+        due: Sequence[Work],
+    ) -> "RunsOfWork":
+        """Ask Dagster and the store."""
+        longest = declaration.retraining.in_flight_minutes
+        busy = {
+            record.dagster_run.tags[PARTITION_TAG]: record.dagster_run.run_id
+            for record in (unfinished(instance, declaration.name, "ingest") if due else ())
+            if PARTITION_TAG in record.dagster_run.tags and age_minutes(record) < longest
+        }
+        again = {
+            row["reason"]: datetime.fromisoformat(row["requested_at"])
+            for row in store.rows("controls", model=declaration.name, action="retry")
+        }
+        by_mark = by_tag(instance, WORK_TAG, [work.mark for work in due])
+        return cls(instance, store, declaration, busy, again, by_mark)
+
+    def tried(self, work: Work) -> Tried:
+        """Sum up the runs for a piece of work since a person last asked for it."""
+        every = self.by_mark[work.mark]
+        counted = since_other_work(self.instance, work.model, work.window, every) if every else []
+        return tried(counted, of_all=every, since=self.again.get(work.window))
+
+    def is_given_up(self, work: Work) -> bool:
+        """Say whether work was tried as often as declared, and none of its runs goes on."""
+        if work.window in self.busy:
+            return False
+        return self.tried(work).ended >= self.declaration.retraining.attempts
+
+
+def request(runs: RunsOfWork, work: Work) -> dg.RunRequest | str:
     """Return the run request of a piece of work, or why it is not asked for."""
     # Dagster looks at this when our tick is over, and then fails it with all its requests
-    if not partitions(declaration).has_partition_key(work.window):
+    if not partitions(runs.declaration).has_partition_key(work.window):
         return f"{work.window} waits: Dagster, by its clock, knows no such partition yet"
-    if given_up(context.instance, store, declaration, work):
-        return give_up(declaration, store, work)
-    # a window corrected back is the same work once more, so success counts too
-    attempt = context.instance.get_runs_count(
-        dg.RunsFilter(tags={WORK_TAG: work.mark}, statuses=FINISHED)
-    )
+    if work.window in runs.busy:
+        return f"run {runs.busy[work.window][:8]} works on {work.window}"
+    tries = runs.tried(work)
+    if tries.ended >= runs.declaration.retraining.attempts:
+        return give_up(runs, work, tries)
     return dg.RunRequest(
-        run_key=f"{declaration.name}:{work.window}:{work.mark}:{attempt}",
+        run_key=f"{work.model}:{work.window}:{work.mark}:{tries.number}",
         partition_key=work.window,
-        asset_selection=[dg.AssetKey([declaration.name, s]) for s in work.stages],
-        tags={MODEL_TAG: declaration.name, WORK_TAG: work.mark},
+        asset_selection=[dg.AssetKey([work.model, stage]) for stage in work.stages],
+        tags={**request_tags(work.model, "ingest"), WORK_TAG: work.mark},
     )
 
 
 def may_run(
-    context: dg.SensorEvaluationContext, store: Store, declaration: Declaration, work: Work
+    context: dg.SensorEvaluationContext, store: Store, declaration: Declaration, due: Sequence[Work]
 ) -> bool:
     """Say whether a run is or will be asked for, so that what is decided waits for it."""
-    try:
-        asked = request(context, store, declaration, work)
-    except Exception:
-        # the sensor of the data says so, in each of its ticks; the decisions don't wait for it
-        context.log.exception(f"{work.window} is not waited for")
-        return False
-    return not isinstance(asked, str)
+    runs = RunsOfWork.read(context.instance, store, declaration, due)
+    for work in due:
+        try:
+            if work.window in runs.busy or isinstance(request(runs, work), dg.RunRequest):
+                return True
+        except Exception:
+            # the sensor of the data says so, in each of its ticks; the decisions don't wait for it
+            context.log.exception(f"{work.window} is not waited for")
+    return False
 
 
 def summed_up(reasons: Sequence[str]) -> str:
@@ -115,43 +178,60 @@ def summed_up(reasons: Sequence[str]) -> str:
 
 
 def given_up(
-    instance: dg.DagsterInstance, store: Store, declaration: Declaration, work: Work
-) -> bool:
-    """Say whether this very work failed as often as declared since a person last asked for it."""
-    again = [
-        row["requested_at"]
-        for row in store.rows("controls", model=work.model, action="retry")
-        if row["reason"] == work.window
-    ]
-    failed = dg.RunsFilter(
-        tags={WORK_TAG: work.mark},
-        statuses=[dg.DagsterRunStatus.FAILURE],
-        created_after=datetime.fromisoformat(again[-1]) if again else None,
-    )
-    return instance.get_runs_count(failed) >= declaration.retraining.attempts
+    instance: dg.DagsterInstance, store: Store, declaration: Declaration, due: Sequence[Work]
+) -> list[Work]:
+    """Return the work that is not tried any more."""
+    runs = RunsOfWork.read(instance, store, declaration, due)
+    return [work for work in due if runs.is_given_up(work)]
 
 
-def give_up(declaration: Declaration, store: Store, work: Work) -> str:
-    """Write down that a piece of work is not tried again; return the reason."""
+def give_up(runs: RunsOfWork, work: Work, tries: Tried) -> str:
+    """Write down that a piece of work is not tried again, once; return the reason."""
+    store = runs.store
+    cause = f"ingest:{work.mark}"
+    last = tries.last
+    assert last is not None, "nothing is given up that was never tried"
+    before = store.latest("decisions", model=work.model, cause=cause)
+    if before and before[-1]["code"] == "failing" and last.run_id[:8] in before[-1]["reason"]:
+        return str(before[-1]["reason"])
     reason = (
-        f"{', '.join(work.stages)} of {work.window} not done: {declaration.retraining.attempts} "
-        "runs for it failed; see them in Dagster, mend the cause, then land it again"
+        f"{', '.join(work.stages)} of {work.window} not done: {tries.ended} runs for it failed; "
+        f"the last, run {last.run_id[:8]} in Dagster, {why_ended(runs.instance, last)}; mend the "
+        "cause, then land it again"
     )
-    store.add(
-        "decisions",
-        {
-            "model": declaration.name,
-            "cause": f"ingest:{work.mark}",
-            "window": work.window,
-            "trigger": "data",
-            "decision": "held_back",
-            "code": "failing",
-            "reason": reason,
-            "champion": None,
-            "decided_at": declaration.windows.ends(work.window).isoformat(),
-        },
-    )
+    note(runs.declaration, store, cause, work.window, "failing", reason)
     return reason
+
+
+def note_what_was_done(
+    declaration: Declaration, store: Store, due: Sequence[Work], until: str | None
+) -> None:
+    """Write down that what was given up is no longer due: it was done after all, or replaced."""
+    due_still = {f"ingest:{work.mark}" for work in due}
+    for row in store.latest("decisions", model=declaration.name, trigger="data"):
+        window = row["window"]
+        if row["code"] != "failing" or row["cause"] in due_still or window > (until or window):
+            continue
+        reason = f"what was not done of {window} is done, or something newer has landed for it"
+        note(declaration, store, row["cause"], window, "done", reason)
+
+
+def note(
+    declaration: Declaration, store: Store, cause: str, window: str, code: str, reason: str
+) -> None:
+    """Write down what became of work on a window, which is no evidence for a retraining."""
+    row = {
+        "model": declaration.name,
+        "cause": cause,
+        "window": window,
+        "trigger": "data",
+        "decision": "held_back" if code == "failing" else "noted",
+        "code": code,
+        "reason": reason,
+        "champion": None,
+        "decided_at": declaration.windows.ends(window).isoformat(),
+    }
+    store.add("decisions", row)
 
 
 def observations(

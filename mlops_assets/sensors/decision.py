@@ -16,18 +16,19 @@ from mlops_assets.monitoring.due import due
 from mlops_assets.monitoring.meaning import other_windows, remember
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
-from mlops_assets.resources import MODEL_TAG, LedgerResource, RepositoryResource, StoreResource
+from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 from mlops_assets.sensors.data import may_run
-from mlops_assets.sensors.facts import UNFINISHED, Situation, rules_of
+from mlops_assets.sensors.facts import Situation, rules_of
+from mlops_assets.sensors.recovery import end_dead_runs
+from mlops_assets.sensors.runs import request_tags, unfinished
 
 
 def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDefinition:
     """Return the sensor `<model>__decision`."""
-    name = job if isinstance(job, str) else job.name
 
     @dg.sensor(
         name=f"{declaration.name}__decision",
-        job_name=name,
+        job_name=job if isinstance(job, str) else job.name,
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Staleness, drift, a person's request, or whatever else is declared: retrain, "
@@ -40,16 +41,17 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         mlops_ledger: LedgerResource,
     ) -> dg.SensorResult:
         versions, records = mlops_repository.get(), mlops_store.get()
+        end_dead_runs(context.instance, [declaration.name])
         if problem := other_windows(declaration, records):
             return dg.SensorResult(skip_reason=dg.SkipReason(problem), cursor=context.cursor)
         work = due(versions, records, declaration, mlops_repository.until)
-        if any(may_run(context, records, declaration, one) for one in work):
+        if may_run(context, records, declaration, work):
             return dg.SensorResult(
                 skip_reason=dg.SkipReason("data is waiting to be ingested; decided after that")
             )
         landed = landed_windows(versions, declaration, MAIN)
         keep_meaning(declaration, landed, records)
-        if not context.instance.get_runs_count(dg.RunsFilter(job_name=name, statuses=UNFINISHED)):
+        if not unfinished(context.instance, declaration.name, "retrain"):
             reconcile(declaration, mlops_ledger.get(), records)
         situation = Situation.read(declaration, landed, records, mlops_ledger.get())
         cursor, noted = seen_until(context.cursor), []
@@ -59,8 +61,10 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         noted += [row for one in passed for row in note(declaration, records, landed, one)]
         requests: list[dg.RunRequest] = []
         said = []
-        for one in first(situation.evidence()):
-            facts = situation.facts(context.instance, name, one)
+        evidence = first(situation.evidence())
+        tries = situation.tried(context.instance, evidence)
+        for one in evidence:
+            facts = situation.facts(context.instance, one, tries)
             if requests:  # one at a time, also within a tick
                 cause = requests[0].tags[CAUSE_TAG]
                 facts = replace(facts, in_flight_minutes=0.0, in_flight_cause=cause)
@@ -71,7 +75,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
             noted += note(declaration, records, landed, decided)
             said.append(decided.reason)
             if decided.retrain:
-                requests.append(request(declaration, decided, facts.failed_attempts))
+                requests.append(request(declaration, decided, tries[one.cause].number))
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None
@@ -218,13 +222,13 @@ def observation(declaration: Declaration, row: dict[str, Any]) -> dg.AssetObserv
     )
 
 
-def request(declaration: Declaration, decided: Decision, attempt: int) -> dg.RunRequest:
+def request(declaration: Declaration, decided: Decision, number: int) -> dg.RunRequest:
     """Return the run request of a decision to retrain."""
     one = decided.evidence
     return dg.RunRequest(
-        run_key=f"{declaration.name}:{one.cause}:{attempt}",
+        run_key=f"{declaration.name}:{one.cause}:{number}",
         tags={
-            MODEL_TAG: declaration.name,
+            **request_tags(declaration.name, "retrain"),
             CAUSE_TAG: one.cause,
             TRIGGER_TAG: one.trigger,
             REASON_TAG: one.reason,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,14 +23,7 @@ from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.meaning import Series
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
-
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+from mlops_assets.sensors.runs import Tried, age_minutes, by_tag, is_of, tried, unfinished
 
 
 def rules_of(declaration: Declaration) -> Rules:
@@ -90,23 +82,36 @@ class Situation:
             for trigger in dict.fromkeys(self.declaration.retraining.triggers):
                 found += getattr(self, f"_{trigger}")(champion, newest)
         answered = {row["cause"] for row in self.store.latest("outcomes", model=model)}
+        answered |= {row["cause"] for row in self.cancelled}
         return [one for one in found if one.cause not in answered]
 
-    def facts(self, instance: dg.DagsterInstance, job: str, one: Evidence) -> Facts:
-        """Collect what the governor looks at."""
-        running = instance.get_run_records(
-            dg.RunsFilter(job_name=job, statuses=UNFINISHED), limit=1
-        )
+    @cached_property
+    def cancelled(self) -> list[dict[str, Any]]:
+        """The decisions that name a retraining which a person cancelled: each is answered."""
+        return self.store.latest("decisions", model=self.declaration.name, code="cancelled")
+
+    def tried(self, instance: dg.DagsterInstance, evidence: Sequence[Evidence]) -> dict[str, Tried]:
+        """Return what became of the runs for each piece of evidence, by its cause."""
+        model = self.declaration.name
+        runs = by_tag(instance, CAUSE_TAG, [one.cause for one in evidence])
+        return {
+            cause: tried([record for record in records if is_of(record.dagster_run, model)])
+            for cause, records in runs.items()
+        }
+
+    def facts(
+        self, instance: dg.DagsterInstance, one: Evidence, tries: Mapping[str, Tried]
+    ) -> Facts:
+        """Collect what the governor looks at; `tries` is what `tried` said of all the evidence."""
+        model, longest = self.declaration.name, self.declaration.retraining.in_flight_minutes
         minutes = None
         cause = None
-        if running:
-            minutes = (time.time() - running[0].create_timestamp.timestamp()) / 60
-            cause = running[0].dagster_run.tags.get(CAUSE_TAG, "a run started by hand")
-        failed = instance.get_runs_count(
-            dg.RunsFilter(
-                job_name=job, tags={CAUSE_TAG: one.cause}, statuses=[dg.DagsterRunStatus.FAILURE]
-            )
-        )
+        # its own run first: where two go on, neither is to hold back the other
+        for record in unfinished(instance, model, "retrain"):
+            age, of = age_minutes(record), record.dagster_run.tags.get(CAUSE_TAG)
+            if age < longest and (minutes is None or of == one.cause):
+                minutes, cause = age, of or "a run started by hand"
+        cancelled = [cause for cause, runs in tries.items() if runs.cancelled]
         attempts, now = self.attempts, self.landed.now
         recent = past.within_a_month(past.retrainings(attempts), now) if now else []
         return Facts(
@@ -117,7 +122,9 @@ class Situation:
             mature_windows=len(self.landed.mature),
             unseen_windows=len(unseen_windows(self.landed, self.champion)),
             new_windows=past.new_windows(self.attempts_alike, self.landed.mature),
-            failed_attempts=failed,
+            failed_attempts=tries[one.cause].ended,
+            cancelled=one.cause in cancelled,
+            declined=next(iter(cancelled), None) or self.declined(),
             refused_in_a_row=past.refused_in_a_row(self.attempts_alike),
             runs_this_month=len(recent),
             minutes_this_month=sum(attempt.minutes for attempt in recent),
@@ -129,6 +136,11 @@ class Situation:
     def series(self) -> Series:
         """Which recorded figures, and which versions, are of what is declared now."""
         return Series.of(self.declaration, self.store)
+
+    def declined(self) -> str | None:
+        """Name the retraining that a person cancelled since the newest window landed, if any."""
+        of_newest = [row for row in self.cancelled if row["window"] == self.landed.newest]
+        return of_newest[-1]["cause"] if of_newest else None
 
     def not_stale(self) -> str | None:
         """Say why mature labels speak against a retraining that drift asks for, if they do."""

@@ -9,11 +9,12 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.cli.playing import PROCESS_TAGS
 from mlops_assets.cli.recovery import recover
 from mlops_assets.learning import environment
 from mlops_assets.registry.owner import owner_tags
 from mlops_assets.resources import RegistryResource
+from mlops_assets.sensors.recovery import PROCESS_TAGS
+from mlops_assets.sensors.runs import is_interrupted
 from tests import tiny
 from tests.conftest import Played, PlayedTo, reopen
 
@@ -250,7 +251,11 @@ def test_what_is_not_ours_or_not_dead_is_left_alone(played: Played) -> None:
     gone = unfinished(**{**dead, "mlops/model": tiny.MODEL})
     # when a process of ours starts
     recover(played.project, played.told.append)
-    # then only the dead one is cleared
-    assert played.instance.get_run_by_id(other) is not None
-    assert played.instance.get_run_by_id(living) is not None
-    assert played.instance.get_run_by_id(gone) is None
+    # then only the dead one is ended, as no attempt
+    runs = {run.run_id: run for run in played.instance.get_runs()}
+    assert [runs[one].status.value for one in (other, living, gone)] == [
+        "NOT_STARTED",
+        "NOT_STARTED",
+        "CANCELED",
+    ]
+    assert is_interrupted(runs[gone])

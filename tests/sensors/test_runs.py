@@ -1,0 +1,318 @@
+"""However a run ends, or is deleted, or never begins: what it was for is not lost, nor asked for ever."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+import pytest
+from dagster._core.events import EngineEventData
+
+from mlops_assets.assets.commits import read_commit
+from mlops_assets.assets.request import CAUSE_TAG
+from mlops_assets.batches.landing import KINDS
+from mlops_assets.registry.owner import was_running
+from mlops_assets.resources import MODEL_TAG
+from mlops_assets.sensors.recovery import end_dead_runs
+from mlops_assets.sensors.runs import WORK_TAG, is_interrupted, why_ended, work_of
+from tests import tiny
+from tests.conftest import Played
+
+CANCELED, FAILURE, SUCCESS, STARTED, NOT_STARTED = (
+    dg.DagsterRunStatus[name]
+    for name in ("CANCELED", "FAILURE", "SUCCESS", "STARTED", "NOT_STARTED")
+)
+
+
+def asked(played: Played, sensor: str) -> Sequence[dg.RunRequest]:
+    """Return what a tick asks for, without doing it."""
+    return played.player.evaluate(sensor).run_requests or []
+
+
+def made(
+    played: Played, kind: str, request: dg.RunRequest, status: dg.DagsterRunStatus
+) -> dg.DagsterRun:
+    """Make the run of a request as it would stand there, without its work."""
+    job = played.project.repository.get_job(f"tiny__{kind}")
+    window = {"dagster/partition": request.partition_key} if request.partition_key else {}
+    tags = {**job.tags, **request.tags, "dagster/run_key": request.run_key or "", **window}
+    return played.instance.create_run_for_job(job, tags=tags, status=status)
+
+
+def ask(played: Played, reason: str) -> None:
+    at = datetime.now(UTC).isoformat()
+    row = {"model": "tiny", "action": "retrain", "reason": reason, "by": "us", "requested_at": at}
+    played.store.add("controls", row)
+
+
+def with_windows(played: Played, count: int) -> Played:
+    """Let so many windows stand there as ingested, with mature labels and no champion."""
+    with played.repository.transaction("main", "a history", {}, allow_unchanged=True) as change:
+        for number in range(count):
+            for kind in ("batches", "labels"):
+                name = f"{kind}/{tiny.window(number)}.parquet"
+                change.put(f"tiny/{name}", played.project.root / "history" / name)
+    for number in range(count):
+        common = {"model": "tiny", "window": tiny.window(number)}
+        versions = {
+            kind: played.repository.stat("main", f"tiny/{kind}/{tiny.window(number)}.parquet")
+            for kind in ("batches", "labels")
+        }
+        for kind, info in versions.items():
+            row = {**common, "version": info.checksum, "commit_id": change.commit_id, "rows": 300}
+            extra = {"positives": 150, "unknown": 0} if kind == "labels" else {}
+            played.store.add(kind, {**row, **extra})
+        verdict = {"profile": "", "rows": 300, "exceeds": False, "verdict": "insufficient"}
+        said = {"sentence": "", "policy": "", "detail": {}, "features_commit": change.commit_id}
+        version = {"batch_version": versions["batches"].checksum}
+        played.store.add("verdicts", {**common, **verdict, **said, **version})
+    return played
+
+
+def codes(played: Played) -> list[tuple[str, str]]:
+    return [(r["trigger"], r["code"]) for r in played.store.rows("decisions", model="tiny")]
+
+
+def test_a_cancelled_retraining_is_a_persons_answer(played: Played) -> None:
+    # given a retraining that was asked for, and whose run a person cancels
+    with_windows(played, 7)
+    ask(played, "first")
+    (request,) = asked(played, "decision")
+    run = made(played, "retrain", request, CANCELED)
+    # then neither that cause nor another asks again, and why is said
+    for _ in range(2):
+        assert asked(played, "decision") == []
+    assert codes(played)[-2:] == [("manual", "cancelled"), ("initial", "declined")]
+    assert "its run was cancelled in Dagster" in played.status["held_back"][-2]["reason"]
+    # also when its run is deleted
+    played.instance.delete_run(run.run_id)
+    assert asked(played, "decision") == []
+    # but a person may, by a new cause
+    ask(played, "second")
+    (again,) = asked(played, "decision")
+    assert again.tags[CAUSE_TAG].startswith("manual:")
+    assert again.tags[CAUSE_TAG] != request.tags[CAUSE_TAG]
+
+
+def test_what_else_speaks_for_a_cancelled_retraining_waits_for_the_next_window(
+    played: Played,
+) -> None:
+    # given a first training that a person cancelled
+    with_windows(played, 7)
+    (request,) = asked(played, "decision")
+    made(played, "retrain", request, CANCELED)
+    assert asked(played, "decision") == []
+    # when the next window has landed, then it is asked for again
+    with_windows(played, 8)
+    (again,) = asked(played, "decision")
+    assert again.tags[CAUSE_TAG].startswith("initial:")
+    assert again.tags[CAUSE_TAG] != request.tags[CAUSE_TAG]
+
+
+def test_a_retraining_goes_on_whatever_becomes_of_its_runs(played: Played) -> None:
+    # given a retraining that was asked for
+    with_windows(played, 7)
+    (request,) = asked(played, "decision")
+    cause = request.tags[CAUSE_TAG]
+    # while its run waits or goes on, nothing more is asked for
+    run = made(played, "retrain", request, NOT_STARTED)
+    assert asked(played, "decision") == []
+    # when the run is deleted, it is asked for anew
+    played.instance.delete_run(run.run_id)
+    (again,) = asked(played, "decision")
+    # when it failed before it began, or came to nothing, then again, and no key is used twice
+    keys = []
+    for status in (FAILURE, SUCCESS):
+        keys.append(again.run_key)
+        made(played, "retrain", again, status)
+        (again,) = asked(played, "decision")
+        assert again.tags[CAUSE_TAG] == cause
+    assert len({*keys, again.run_key}) == 3
+    # also when an earlier one is deleted
+    played.instance.delete_run(played.runs("retrain")[-1].run_id)
+    (after,) = asked(played, "decision")
+    assert after.run_key == again.run_key
+    # and after as many as declared it is given up
+    made(played, "retrain", after, FAILURE)
+    (last,) = asked(played, "decision")
+    made(played, "retrain", last, FAILURE)
+    assert asked(played, "decision") == []
+    assert codes(played)[-1] == ("initial", "failing")
+
+
+@pytest.mark.parametrize(
+    ("job", "tags", "selected", "expected"),
+    [
+        ("tiny__retrain", {MODEL_TAG: "tiny"}, None, {("tiny", "retrain")}),
+        ("tiny__ingest", {}, None, {("tiny", "ingest")}),
+        ("__ASSET_JOB", {}, ["tiny/champion"], {("tiny", "retrain")}),
+        ("__ASSET_JOB", {}, ["tiny/batches", "tiny/labels"], {("tiny", "ingest")}),
+        ("__ASSET_JOB", {}, ["a/model", "b/labels"], {("a", "retrain"), ("b", "ingest")}),
+        ("__ASSET_JOB", {}, ["other_team", "tiny/source", "x/y/model"], set()),
+        ("their__own__job", {}, None, set()),
+    ],
+)
+def test_a_run_is_told_by_its_tags_or_by_what_it_selects(
+    job: str, tags: dict[str, str], selected: list[str] | None, expected: set[tuple[str, str]]
+) -> None:
+    keys = selected and frozenset(dg.AssetKey(one.split("/")) for one in selected)
+    run = dg.DagsterRun(job_name=job, run_id="x", tags=tags, asset_selection=keys)
+    assert work_of(run) == expected
+
+
+def test_a_retraining_from_the_graph_without_tags_is_in_flight(played: Played) -> None:
+    # given a model that somebody materializes from the asset graph
+    with_windows(played, 7)
+    job = played.project.repository.get_implicit_global_asset_job_def()
+    only = frozenset([dg.AssetKey(["tiny", "model"])])
+    played.instance.create_run_for_job(job, asset_selection=only, status=STARTED)
+    # when a person asks for a retraining, then it waits for that one
+    ask(played, "now")
+    assert asked(played, "decision") == []
+    assert ("manual", "in_flight") in codes(played)
+
+
+def test_an_ingest_is_tried_a_few_times_however_its_runs_end(played: Played) -> None:
+    # given a batch that landed
+    played.land(0)
+    keys = set()
+    # when its runs are cancelled, fail to start, or succeed and change nothing
+    for status in (CANCELED, FAILURE, SUCCESS):
+        (request,) = asked(played, "data")
+        keys.add(request.run_key)
+        run = made(played, "ingest", request, status)
+        # and those that go on or were interrupted are no attempts
+        assert why_ended(played.instance, run).split()[0] in ("was", "failed", "succeeded")
+    assert len(keys) == 3
+    # then it is given up, with the reason and what to do, and the decisions go on
+    assert asked(played, "data") == []
+    (held,) = played.status["held_back"]
+    assert "3 runs for it failed" in held["reason"]
+    assert "succeeded and changed nothing; mend the cause, then land it again" in held["reason"]
+    assert "waiting" not in str(played.player.evaluate("decision").skip_message)
+    # and once a person has asked for it once more and it is done, nothing says that it is not
+    row = {"model": "tiny", "action": "retry", "reason": tiny.window(0), "by": "us"}
+    played.store.add("controls", {**row, "requested_at": datetime.now(UTC).isoformat()})
+    played.player.settle()
+    assert [one["window"] for one in played.status["windows"]] == [tiny.window(0)]
+    assert played.status["held_back"] == []
+
+
+def test_work_that_is_going_on_is_not_asked_for_by_another_key(played: Played) -> None:
+    # given a batch whose run waits for its turn
+    played.land(0)
+    (request,) = asked(played, "data")
+    run = made(played, "ingest", request, NOT_STARTED)
+    # then nothing is asked for, nor when its labels land, until it has ended
+    assert asked(played, "data") == []
+    played.land(0, "labels")
+    assert asked(played, "data") == []
+    assert "waiting to be ingested" in str(played.player.evaluate("decision").skip_message)
+    # and when it is deleted, all of it is
+    played.instance.delete_run(run.run_id)
+    (again,) = asked(played, "data")
+    assert again.tags[WORK_TAG] != request.tags[WORK_TAG]
+
+
+def left_behind(played: Played, pid: int, **tags: str) -> dg.DagsterRun:
+    """Make a run as a daemon left it that was killed, with the pid of its worker."""
+    job = played.project.repository.get_job("tiny__ingest")
+    local = {**job.tags, "dagster/grpc_info": '{"host": "localhost", "socket": "/nowhere"}'}
+    run = played.instance.create_run_for_job(job, tags={**local, **tags}, status=STARTED)
+    data = EngineEventData.in_process(pid)
+    message = f"Started process for run (pid: {pid})."
+    played.instance.report_engine_event(message, run, data)
+    return run
+
+
+def test_what_a_killed_daemon_left_is_ended_by_the_next_tick(played: Played) -> None:
+    # given runs of a daemon that was killed: one whose worker is gone, one whose worker lives
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    played.land(0)
+    (request,) = asked(played, "data")
+    tags = {**request.tags, "dagster/run_key": str(request.run_key)}
+    dead = left_behind(played, gone.pid, **tags)
+    living = left_behind(played, worker.pid)
+    # and one of another project, and one that waits for a daemon
+    job = played.project.repository.get_job("tiny__ingest")
+    foreign = left_behind(played, gone.pid, **{MODEL_TAG: "theirs"})
+    queued = played.instance.create_run_for_job(job, tags=job.tags, status=NOT_STARTED)
+    try:
+        # when the daemon of today ticks
+        (again,) = asked(played, "data")
+        # then the dead one is ended, as no attempt, and what it was for is asked for anew
+        runs = {run.run_id: run for run in played.instance.get_runs()}
+        assert runs[dead.run_id].status == CANCELED
+        assert is_interrupted(runs[dead.run_id])
+        assert again.run_key != request.run_key
+        assert again.tags[WORK_TAG] == request.tags[WORK_TAG]
+        # and the others are left alone
+        assert runs[living.run_id].status == runs[foreign.run_id].status == STARTED
+        assert runs[queued.run_id].status == NOT_STARTED
+    finally:
+        worker.communicate(b"\n")
+    # until the worker has ended, or its number is that of a younger process
+    (found,) = end_dead_runs(played.instance, ["tiny"])
+    assert found.run.run_id == living.run_id
+
+
+def test_a_process_number_that_was_given_away_is_no_life() -> None:
+    # given a process, and a moment before it began, when another had its number
+    worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert was_running(worker.pid, time.time())
+        assert not was_running(worker.pid, time.time() - 3600)
+    finally:
+        worker.communicate(b"\n")
+    assert not was_running(worker.pid, time.time())
+
+
+def test_slots_of_deleted_runs_are_freed(played: Played) -> None:
+    # given a run that held the place of a retraining, and was deleted
+    job = played.project.repository.get_job("tiny__retrain")
+    run = played.instance.create_run_for_job(job, status=STARTED)
+    slots = played.instance.event_log_storage
+    slots.initialize_concurrency_limit_to_default("tiny__retrain")
+    assert slots.claim_concurrency_slot("tiny__retrain", run.run_id, "champion").is_claimed
+    played.instance.delete_run(run.run_id)
+    # when a sensor ticks, then the next may have it
+    asked(played, "decision")
+    other = played.instance.create_run_for_job(job)
+    assert slots.claim_concurrency_slot("tiny__retrain", other.run_id, "champion").is_claimed
+
+
+def test_what_landed_is_read_as_our_own_record_says(played: Played) -> None:
+    # given corrected labels and a corrected batch that were published
+    played.turn(0)
+    outcomes = tiny.batch(0)[1]
+    played.land(0, "labels", outcomes.with_columns(1 - outcomes["paid"]))
+    played.land(0, "batches", tiny.batch(0, rows=200)[0])
+    played.player.settle()
+    # when Dagster's record of that is lost: it was killed in between, or the runs were deleted
+    for run in played.runs("ingest")[:-1]:
+        played.instance.delete_run(run.run_id)
+    # then what is read is what is recorded as done, not what was there before
+    context = dg.build_asset_context(partition_key=tiny.window(0), instance=played.instance)
+    for kind in KINDS:
+        (row,) = played.store.latest(kind, model="tiny")
+        found = read_commit(
+            context, played.repository, played.store, played.player.declaration, kind, row["window"]
+        )
+        path = f"tiny/{kind}/{row['window']}.parquet"
+        assert played.repository.stat(found, path).checksum == row["version"]
+        assert row["rows"] == (200 if kind == "batches" else 300)
+    # and what is made of it is made of the newest
+    result = played.project.repository.get_job("tiny__ingest").execute_in_process(
+        instance=played.instance,
+        partition_key=tiny.window(0),
+        asset_selection=[dg.AssetKey(["tiny", "drift_profile"])],
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert result.success
+    assert played.store.latest("verdicts", model="tiny")[0]["rows"] == 200
