@@ -21,6 +21,7 @@ from mlops_assets.sections import (
     REFERENCE,
     Batches,
     Drift,
+    Files,
     Gates,
     Labels,
     MetricName,
@@ -56,6 +57,7 @@ class Declaration(Value):
     windows: Windows = Field(description="The spans of time in which data lands.")
     batches: Batches = Field(description="What a batch has to be.")
     labels: Labels = Field(description="What came true, and when it can be trusted.")
+    files: Files = Field(default_factory=Files, description="How the files that land are read.")
     features: str = Field(
         description="Dictionary of Polars expressions on a batch, as `.features:FEATURES`.",
         pattern=REFERENCE,
@@ -135,10 +137,15 @@ class Declaration(Value):
     def digest(self, *parts: str) -> str:
         """Return a short hash of the named parts of the declaration, for code versions.
 
-        Where a history to be played lies says nothing of what is made of it.
+        Where a history to be played lies, and how files come in, says nothing of what is made of
+        what came in.
         """
-        history = {"batches": {"history", "history_until"}, "labels": {"history"}}
-        chosen = self.model_dump(mode="json", include=set(parts) or None, exclude=history)
+        coming_in: dict[str, Any] = {
+            "batches": {"history", "history_until", "deliveries"},
+            "labels": {"history", "deliveries", "min_matched_share"},
+            "files": True,
+        }
+        chosen = self.model_dump(mode="json", include=set(parts) or None, exclude=coming_in)
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
 
 

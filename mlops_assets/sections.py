@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from mlops_assets.windows import Value
+from mlops_assets.windows import Value, known_zone
 
 Task = Literal["binary", "regression"]
 MetricName = Literal["auc", "log_loss", "brier", "rmse", "mae"]
@@ -19,6 +20,82 @@ METRICS_OF: Mapping[Task, tuple[MetricName, ...]] = {
 
 #: `package.module:NAME`, or `.module:NAME` beside the declaration
 REFERENCE = r"^\.?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+
+
+class Files(Value):
+    """How the files that land are read; what is None is told by the file, or it is refused."""
+
+    separator: Literal[",", ";", "\t", "|"] | None = Field(
+        default=None,
+        description="What separates the fields of a CSV; None: the one with which its first line "
+        "names the contract's columns.",
+    )
+    decimal: Literal[".", ","] | None = Field(
+        default=None,
+        description="The decimal sign of numbers written as text; None: a comma where the file "
+        "leaves no doubt (3,5 somewhere, and a point nowhere), else a point.",
+    )
+    thousands: Literal[",", ".", "'", " "] | None = Field(
+        default=None,
+        description="What groups the digits of numbers written as text; None: nothing does.",
+    )
+    encoding: str | None = Field(
+        default=None,
+        description="How a text file is encoded, as cp1252; None: UTF-8, or UTF-16 that says so.",
+    )
+    nulls: list[str] = Field(
+        default_factory=list, description="Texts that stand for no value, beside the empty one."
+    )
+    times: dict[str, str] = Field(
+        default_factory=dict,
+        description="How a column's dates or times are written, as `{seen_at: '%d/%m/%Y %H:%M'}`; "
+        "any other is ISO 8601.",
+    )
+    timezone: str | None = Field(
+        default=None,
+        description="The zone of times that name none, in CSV and Parquet alike; None: that of the "
+        "contract's column. A contract's column without a zone is local time of windows.timezone.",
+    )
+    ambiguous: Literal["earliest", "latest", "refuse"] = Field(
+        default="refuse",
+        description="What a time without a zone means in an hour that the clocks show twice or "
+        "skip: the earlier moment it can mean, the later, or the file is refused.",
+    )
+    max_rows: int = Field(default=50_000_000, description="A file with more rows is refused.", ge=1)
+    max_bytes: int = Field(
+        default=4 * 2**30,
+        description="A larger file is refused; of a compressed text, what it unpacks to.",
+        ge=1,
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        return value if value is None else known_zone(value)
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                codecs.lookup(value)
+        except LookupError as error:
+            raise ValueError(f"no encoding `{value}`; names are as utf-8 or cp1252") from error
+        return value
+
+    @field_validator("times")
+    @classmethod
+    def _formats_name_a_day(cls, value: dict[str, str]) -> dict[str, str]:
+        for column, text in value.items():
+            if "%" not in text:
+                raise ValueError(f"`{column}`: `{text}` is no format; they are as %d/%m/%Y %H:%M")
+        return value
+
+    @model_validator(mode="after")
+    def _signs_differ(self) -> Self:
+        if self.thousands is not None and self.thousands == (self.decimal or "."):
+            raise ValueError(f"thousands `{self.thousands}` is the decimal sign too")
+        return self
 
 
 class Batches(Value):
@@ -37,6 +114,11 @@ class Batches(Value):
     )
     null_shares: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict, description="Columns with a limit of their own, instead of that one."
+    )
+    deliveries: Literal["replace", "append"] = Field(
+        default="replace",
+        description="What a second file of a window is: all its rows anew, refused if it lacks any "
+        "that landed before (unless `--replace`); or more rows, added to those.",
     )
     history: str | None = Field(
         default=None, description="Folder of files named by window, which `mlops replay` lands."
@@ -62,6 +144,17 @@ class Labels(Value):
         description="Days after a window's end until its labels are trusted.",
         ge=0,
         le=3650,
+    )
+    min_matched_share: float = Field(
+        default=0.5,
+        description="Least share of a label file's rows whose key the window's batch has.",
+        ge=0,
+        le=1,
+    )
+    deliveries: Literal["replace", "append"] = Field(
+        default="replace",
+        description="What a second file of a window is: all its rows anew, refused if it lacks any "
+        "that landed before (unless `--replace`); or more rows, added to those.",
     )
     history: str | None = Field(
         default=None, description="Folder of files named by window, which `mlops replay` lands."

@@ -19,6 +19,20 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
+def known_zone(name: str) -> str:
+    """Return the name of a time zone.
+
+    Raises:
+        ValueError: there is none of that name.
+
+    """
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"no time zone `{name}`; names are as in America/New_York") from error
+    return name
+
+
 class Windows(Value):
     """The spans of time in which data lands; each is a Dagster partition."""
 
@@ -38,11 +52,7 @@ class Windows(Value):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"no time zone `{value}`; names are as in America/New_York") from error
-        return value
+        return known_zone(value)
 
     @model_validator(mode="after")
     def _in_step(self) -> Self:
@@ -134,11 +144,32 @@ class Windows(Value):
             )
         )
 
-    def expression(self, column: str) -> pl.Expr:
-        """Return the key of each row's window, from its time column (String)."""
+    def expression(self, column: str, dtype: pl.DataType | None = None) -> pl.Expr:
+        """Return the key of each row's window, from its time column (String).
+
+        The column is a Datetime with a zone, unless `dtype` says otherwise: one without a zone is
+        local time of the windows' zone, a Date the midnight there that begins it.
+        """
+        return self._local(column, dtype).dt.strftime(self.format)
+
+    def counted(self, frame: pl.LazyFrame, column: str) -> pl.DataFrame:
+        """Count a frame's rows by window, as `window` (null: without a time) and `len`, sorted."""
+        local = self._local(column, frame.collect_schema()[column])
+        counted = frame.select(local.alias("window")).group_by("window").len()
+        # named only then: to name 20 million rows takes 20 seconds
+        named = counted.with_columns(pl.col("window").dt.strftime(self.format))
+        return named.group_by("window").sum().collect(engine="streaming").sort("window")
+
+    def _local(self, column: str, dtype: pl.DataType | None) -> pl.Expr:
+        """Return when each row's window begins, on the clocks of the windows' zone."""
         unit = {"hour": "1h", "day": "1d", "week": "1w", "month": "1mo"}[self.every]
-        local = pl.col(column).dt.convert_time_zone(self.timezone)
-        return local.dt.truncate(unit).dt.strftime(self.format)
+        local = pl.col(column)
+        if isinstance(dtype, pl.Date):
+            local = local.cast(pl.Datetime("us"))
+        elif not isinstance(dtype, pl.Datetime) or dtype.time_zone is not None:
+            # the zone is left then, or the midnights that clocks skip could not be truncated to
+            local = local.dt.convert_time_zone(self.timezone).dt.replace_time_zone(None)
+        return local.dt.truncate(unit)
 
     def _step(self, begin: datetime, by: int) -> datetime:
         if self.every == "month":

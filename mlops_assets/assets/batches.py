@@ -12,6 +12,7 @@ from mlops_assets.batches.landing import (
     Kind,
     Landing,
     audit,
+    beside,
     mended,
     newest,
     publish,
@@ -79,7 +80,16 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
                 allow_retries=False,
             ) from error
         frame = scan(versions, commit, path)
-        report = audit(declaration, kind, window, frame)
+        others = beside(
+            versions,
+            declaration,
+            kind,
+            window,
+            version=version,
+            # main is theirs who wrote to it: what it held before is not known here
+            replaces=landing is None or landing.replaces,
+        )
+        report = audit(declaration, kind, window, frame, others)
         if not report.passed:
             yield from check_results(asset, report)
             refused = _refused(versions, declaration, kind, window, version, landing, report)

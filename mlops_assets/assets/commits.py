@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.batches.landing import KINDS
+from mlops_assets.batches.reading import scan as scan_file
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import ObjectNotFoundError
 from mlops_assets.profiles.store import Store
@@ -116,7 +117,7 @@ def scan(repository: Repository, commit: str, path: str) -> pl.LazyFrame:
 
     """
     location = repository.location(commit, path)
-    return pl.scan_parquet(location.uri, storage_options=dict(location.storage_options) or None)
+    return scan_file(location.uri, location.storage_options)
 
 
 def write(

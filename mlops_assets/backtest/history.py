@@ -13,12 +13,13 @@ import polars as pl
 
 from mlops_assets.assets.commits import MAIN, scan
 from mlops_assets.assets.training_set import TARGET
-from mlops_assets.batches.landing import KINDS, Kind, audit, contract_of
+from mlops_assets.batches.checks import Beside
+from mlops_assets.batches.landing import KINDS, Kind, audit, open_as
 from mlops_assets.batches.maturity import LandedWindows, landed_windows
-from mlops_assets.batches.reading import read
+from mlops_assets.batches.reading import scan as scan_file
 from mlops_assets.decisions.attempts import MONTH
 from mlops_assets.declaration import Declaration, load
-from mlops_assets.errors import DeclarationError
+from mlops_assets.errors import BatchRefusedError, DeclarationError
 from mlops_assets.features.expressions import compute
 from mlops_assets.versions import Repository
 
@@ -48,7 +49,7 @@ class History:
     def rows(self, windows: Sequence[str]) -> pl.DataFrame:
         """Return the rows of some windows, in order, as a training set has them."""
         frames = [
-            pl.scan_parquet(self.folder / f"{window}.parquet").select(
+            scan_file(self.folder / f"{window}.parquet").select(
                 pl.lit(window).alias(WINDOW), pl.all()
             )
             for window in windows
@@ -110,13 +111,12 @@ def gathered(
     """
     with TemporaryDirectory(prefix="mlops-backtest-") as folder:
         refused: list[str] = []
-        parts = {
-            kind: {
-                **_from_files(declaration, kind, files, refused),
-                **_from_main(declaration, kind, repository),
-            }
-            for kind in KINDS
-        }
+        parts: dict[Kind, dict[str, pl.LazyFrame]] = {}
+        for kind in KINDS:  # the batches first: labels are checked with them
+            batches = parts.get("batches", {})
+            on_main = _from_main(declaration, kind, repository)
+            of_files = _from_files(declaration, kind, files, batches, refused)
+            parts[kind] = {**of_files, **on_main}
         windows = tuple(
             window
             for window in sorted(parts["batches"])
@@ -152,13 +152,20 @@ def _from_files(
     declaration: Declaration,
     kind: Kind,
     files: Mapping[str, Mapping[Kind, Path]],
+    batches: Mapping[str, pl.LazyFrame],
     refused: list[str],
 ) -> dict[str, pl.LazyFrame]:
     found = {}
+    least = declaration.labels.min_matched_share
     for window, kinds in files.items():
         if kind in kinds:
-            frame = read(kinds[kind], contract_of(declaration, kind))
-            report = audit(declaration, kind, window, frame)
+            try:
+                frame = open_as(declaration, kind, kinds[kind]).frame
+            except BatchRefusedError as error:
+                refused.append(f"{kind} of {window}: {error}")
+                continue
+            beside = Beside(batch=batches.get(window), min_matched_share=least)
+            report = audit(declaration, kind, window, frame, beside)
             if report.passed:
                 found[window] = frame
             else:

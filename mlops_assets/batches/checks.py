@@ -12,6 +12,7 @@ import polars as pl
 from mlops_assets.errors import DeclarationError, did_you_mean
 from mlops_assets.windows import Windows
 
+_KEYS_AT_ONCE = 5_000_000  # about 500 MB of them
 SHOWN = 5  # examples in a message; a report is read by a person
 
 
@@ -49,6 +50,19 @@ class Report:
         }
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What else is known of a window whose file is checked.
+
+    Of labels, the `batch` whose keys they name, and the least share of them that must be in it;
+    of both, the rows that landed `before` and may not go missing.
+    """
+
+    batch: pl.LazyFrame | None = None
+    before: pl.LazyFrame | None = None
+    min_matched_share: float = 0.0
+
+
 def check(
     frame: pl.LazyFrame,
     contract: type[dy.Schema],
@@ -60,6 +74,8 @@ def check(
     min_rows: int = 1,
     max_null_share: float = 1.0,
     null_shares: Mapping[str, float] | None = None,
+    not_cast: Mapping[str, str] | None = None,
+    beside: Beside | None = None,
 ) -> Report:
     """Check one window's rows against the contract.
 
@@ -73,6 +89,8 @@ def check(
         min_rows: fewer are a problem.
         max_null_share: largest share of nulls in a nullable column, from 0 to 1.
         null_shares: limits of single columns, instead of that one.
+        not_cast: why columns are not of the contract's types, by name.
+        beside: what else is known of the window.
 
     Raises:
         DeclarationError: the contract has not a declared column.
@@ -85,7 +103,7 @@ def check(
                 f"{contract.__name__} has no column `{name}`, which is declared as the time, in "
                 f"the key or in null_shares{hint}"
             )
-    schema = tuple(_schema_problems(frame, contract))
+    schema = tuple(_schema_problems(frame, contract, not_cast or {}))
     if schema:
         rows = int(frame.select(pl.len()).collect(engine="streaming").item())
         return Report(rows, schema, (), {})
@@ -93,8 +111,12 @@ def check(
     counts = (
         frame.select(
             pl.len().alias("rows"),
-            pl.struct(key).n_unique().alias("unique"),
             *(pl.col(name).null_count().alias(f"null {name}") for name in columns),
+            *(
+                pl.col(name).str.contains("\0", literal=True).sum().alias(f"nul {name}")
+                for name, dtype in frame.collect_schema().items()
+                if name in columns and isinstance(dtype, pl.String)
+            ),
         )
         .collect(engine="streaming")
         .row(0, named=True)
@@ -108,7 +130,12 @@ def check(
     if rows < min_rows:
         quality.append(f"{rows:,} rows, fewer than the {min_rows:,} declared as the least")
     quality += _foreign_windows(frame, window, windows, time)
-    if duplicated := rows - counts["unique"]:
+    quality += [
+        f"`{name}` has a NUL byte in {count:,} rows"
+        for name in columns
+        if (count := counts.get(f"nul {name}"))
+    ]
+    if duplicated := rows - _distinct(frame, key, rows):
         quality.append(
             f"{duplicated:,} rows repeat the key {', '.join(f'`{k}`' for k in key)}"
             + _examples(frame, key)
@@ -120,28 +147,106 @@ def check(
         if column.nullable and nulls[name] > limits[name]
     ]
     quality += _broken_rules(frame, contract, key)
+    quality += _at_odds(frame, key, beside or Beside())
     return Report(rows, (), tuple(quality), facts)
 
 
-def _schema_problems(frame: pl.LazyFrame, contract: type[dy.Schema]) -> list[str]:
+def _schema_problems(
+    frame: pl.LazyFrame, contract: type[dy.Schema], not_cast: Mapping[str, str]
+) -> list[str]:
     there = frame.collect_schema()
     problems = []
     for name, column in contract.columns().items():
         if name not in there:
             problems.append(f"no column `{name}`{did_you_mean(name, there.names())}")
         elif not column.validate_dtype(there[name]):
-            problems.append(f"`{name}` is {there[name]}, not {column.dtype}")
+            why = f": {not_cast[name]}" if name in not_cast else ""
+            problems.append(f"`{name}` is {there[name]}, not {column.dtype}{why}")
     return problems
 
 
+def _distinct(frame: pl.LazyFrame, key: Sequence[str], rows: int) -> int:
+    """Count the different keys, so many at a time that they fit in memory."""
+    parts = -(-rows // _KEYS_AT_ONCE)
+    keys = pl.struct(key)
+    if parts <= 1:
+        return int(frame.select(keys.n_unique()).collect(engine="streaming").item())
+    return sum(
+        int(
+            frame.filter(keys.hash() % parts == part)
+            .select(keys.n_unique())
+            .collect(engine="streaming")
+            .item()
+        )
+        for part in range(parts)
+    )
+
+
+def _at_odds(frame: pl.LazyFrame, key: Sequence[str], beside: Beside) -> list[str]:
+    """Compare the rows with what else is known of the window."""
+    there = frame.collect_schema()
+
+    def differing(other: pl.LazyFrame) -> list[str] | None:
+        """Name the parts of the key that are of another type there; None: it has no such key."""
+        others = other.collect_schema()
+        if any(name not in others for name in key):
+            return None  # of another declaration, by which nothing can be compared
+        return [
+            f"the key `{name}` is {there[name]} here and {others[name]} in the batch"
+            for name in key
+            if there[name] != others[name]
+        ]
+
+    problems = []
+    if beside.batch is not None and (wrong := differing(beside.batch)) is not None:
+        problems += wrong or _unmatched(frame, beside.batch, key, beside.min_matched_share)
+    if beside.before is not None and differing(beside.before) == []:
+        problems += _dropped(frame, beside.before, key)
+    return problems
+
+
+def _unmatched(
+    labels: pl.LazyFrame, batch: pl.LazyFrame, key: Sequence[str], least: float
+) -> list[str]:
+    strangers = labels.select(key).join(batch.select(key), on=key, how="anti", nulls_equal=True)
+    number, rows = (
+        int(frame.select(pl.len()).collect(engine="streaming").item())
+        for frame in (strangers, labels)
+    )
+    share = 1 - number / rows
+    if share >= least and (share > 0 or least == 0):
+        return []
+    return [
+        f"{number:,} of {rows:,} rows have keys that are not in the window's batch"
+        f"{_named(strangers, key)}; at least {least:.1%} must be, as labels.min_matched_share "
+        "declares"
+    ]
+
+
+def _dropped(frame: pl.LazyFrame, before: pl.LazyFrame, key: Sequence[str]) -> list[str]:
+    missing = before.select(key).join(frame.select(key), on=key, how="anti", nulls_equal=True)
+    number = int(missing.select(pl.len()).collect(engine="streaming").item())
+    if not number:
+        return []
+    rows = int(before.select(pl.len()).collect(engine="streaming").item())
+    return [
+        f"{number:,} of the {rows:,} rows that landed before are not in it and would be dropped"
+        f"{_named(missing, key)}; land all rows, or `mlops land --replace` if they are to go, or "
+        "declare `deliveries: append` if each file brings more rows"
+    ]
+
+
+def _named(frame: pl.LazyFrame, key: Sequence[str]) -> str:
+    """Name some keys."""
+    # not the least ones: sorting needs them all
+    some = frame.select(key).head(SHOWN).collect(engine="streaming").sort(key)
+    return ", as " + "; ".join("/".join(str(part) for part in row) for row in some.iter_rows())
+
+
 def _foreign_windows(frame: pl.LazyFrame, window: str, windows: Windows, time: str) -> list[str]:
-    other = (
-        frame.select(windows.expression(time).alias("window"))
-        .filter(pl.col("window").ne_missing(window))
-        .group_by("window")
-        .len()
-        .collect(engine="streaming")
-        .sort("len", "window", descending=[True, False])
+    counted = windows.counted(frame, time)
+    other = counted.filter(pl.col("window").ne_missing(window)).sort(
+        "len", "window", descending=[True, False]
     )
     if other.is_empty():
         return []
@@ -154,17 +259,27 @@ def _foreign_windows(frame: pl.LazyFrame, window: str, windows: Windows, time: s
 
 def _examples(frame: pl.LazyFrame, key: Sequence[str]) -> str:
     repeated = (
-        frame.group_by(key).len().filter(pl.col("len") > 1).sort(key).head(SHOWN).drop("len")
-    ).collect()
-    return ", as " + "; ".join("/".join(str(part) for part in row) for row in repeated.iter_rows())
+        frame.group_by(key).len().filter(pl.col("len") > 1).drop("len").bottom_k(SHOWN, by=key)
+    )
+    some = repeated.collect(engine="streaming").sort(key)
+    return ", as " + "; ".join("/".join(str(part) for part in row) for row in some.iter_rows())
 
 
 def _broken_rules(frame: pl.LazyFrame, contract: type[dy.Schema], key: Sequence[str]) -> list[str]:
-    _, failures = contract.filter(frame.select(contract.column_names()).collect(engine="streaming"))
+    # not `contract.filter`, which collects all rows that break a rule, or all there are
+    rules = contract._validation_rules(with_cast=False)  # noqa: SLF001 the public ones collect
+    if set(contract.primary_key()) == set(key):
+        rules.pop("primary_key", None)  # said above, with examples
+    if not rules:
+        return []
+    counted = frame.select(
+        (~rule.expr.fill_null(value=True)).sum().alias(name) for name, rule in rules.items()
+    )
+    counts = counted.collect(engine="streaming").row(0, named=True)
     problems = []
-    for rule, count in sorted(failures.counts().items()):
-        if rule == "primary_key" and set(contract.primary_key()) == set(key):
-            continue  # said above, with examples
+    for rule, count in sorted(counts.items()):
+        if not count:
+            continue
         column, _, broken = rule.partition("|")
         what = f"`{column}` breaks `{broken}`" if broken else f"the rule `{rule}` is broken"
         problems.append(f"{what} in {count:,} rows")

@@ -9,11 +9,10 @@ interrupted begins again without doing anything twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import dataframely as dy
 import polars as pl
 from polars.exceptions import PolarsError
 
@@ -22,16 +21,20 @@ from mlops_assets.batches.dvc import Broken
 from mlops_assets.batches.landing import (
     KINDS,
     MAIN,
+    Delivery,
     Kind,
     Landing,
     audit,
-    contract_of,
-    kind_of,
-    land,
+    beside,
+    delivered,
     landings,
+    open_as,
+    put,
     refuse,
+    succeed,
+    told_kind,
 )
-from mlops_assets.batches.reading import checksum, read, rows_by_window, write_parquet
+from mlops_assets.batches.reading import rows_by_window, scan, stem, write_parquet
 from mlops_assets.batches.sources import Source
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import BatchRefusedError
@@ -57,6 +60,7 @@ class Outcome:
     problems: tuple[str, ...] = ()
     landing: Landing | None = None
     report: Report | None = None  # of a window that was refused now, not earlier
+    notes: tuple[str, ...] = ()  # what was converted when it was read
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Piece:
     file: Path
     names: tuple[str, ...]
     immutable: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -124,48 +129,78 @@ def bring(
     metadata: Mapping[str, str],
     *,
     dry_run: bool = False,
+    replaces: bool = False,
 ) -> Iterator[Outcome]:
     """Land each piece, checked; yield what became of it. A rehearsal checks, and lands nothing.
 
-    What main or a landing branch holds already is left as it is.
+    What main or a landing branch holds already is left as it is. Only what `replaces` may lack
+    rows that landed before.
     """
     held = {info.path: info.checksum for info in repository.objects(MAIN, f"{declaration.name}/")}
     for piece in pieces:
-        kind, window = piece.kind, piece.window
-        known = {one.version: one for one in landings(repository, declaration.name, kind, window)}
-        version = checksum(piece.file)
-        if held.get(declaration.path(kind, window)) == version:
-            yield Outcome("unchanged", piece.names, kind, window)
-            continue
-        report = audit(declaration, kind, window, read(piece.file, dy.Schema))
-        landing = known.get(version)
-        if not dry_run:
-            landing = land(
+        try:
+            with delivered(
                 repository,
                 declaration,
                 piece.file,
-                kind=kind,
-                window=window,
-                metadata={**metadata, "mlops.source": _shown(piece.names)},
-                again=report.passed,
-                immutable=piece.immutable,
-            )
-            if landing is not None and not report.passed:
-                landing = refuse(repository, declaration, landing, report)
-        before = known.get(version)
-        same = before is not None and before.refused != report.passed
-        # main may have come to hold exactly this since
-        idle = same or (landing is None and not dry_run)
-        yield Outcome(
-            "refused" if not report.passed else "unchanged" if idle else "imported",
-            piece.names,
-            kind,
-            window,
-            report.rows,
-            report.problems,
-            landing,
-            None if same or report.passed else report,
+                kind=piece.kind,
+                window=piece.window,
+                replace=replaces,
+            ) as delivery:
+                yield _bring(
+                    repository, declaration, piece, delivery, metadata, held, dry_run=dry_run
+                )
+        except BatchRefusedError as error:
+            yield Outcome("refused", piece.names, piece.kind, piece.window, problems=(str(error),))
+
+
+def _bring(
+    repository: Repository,
+    declaration: Declaration,
+    piece: Piece,
+    delivery: Delivery,
+    metadata: Mapping[str, str],
+    held: Mapping[str, str],
+    *,
+    dry_run: bool,
+) -> Outcome:
+    kind, window, version = piece.kind, piece.window, delivery.version
+    known = {one.version: one for one in landings(repository, declaration.name, kind, window)}
+    if held.get(declaration.path(kind, window)) == version:
+        return Outcome("unchanged", piece.names, kind, window)
+    others = beside(
+        repository, declaration, kind, window, version=version, replaces=delivery.replaces
+    )
+    report = audit(declaration, kind, window, delivery.frame, others)
+    before = known.get(version)
+    landing = before
+    if not dry_run:
+        landing = put(
+            repository,
+            declaration,
+            replace(delivery, notes=(*piece.notes, *delivery.notes)),
+            metadata={**metadata, "mlops.source": _shown(piece.names)},
+            again=report.passed,
+            immutable=piece.immutable and delivery.content == piece.file,
         )
+        if landing is not None and not report.passed:
+            landing = refuse(repository, declaration, landing, report)
+        elif landing is not None:
+            succeed(repository, declaration, landing)
+    same = before is not None and before.refused != report.passed
+    # main may have come to hold exactly this since
+    idle = same or (landing is None and not dry_run)
+    return Outcome(
+        "refused" if not report.passed else "unchanged" if idle else "imported",
+        piece.names,
+        kind,
+        window,
+        report.rows,
+        report.problems,
+        landing,
+        None if same or report.passed else report,
+        (*piece.notes, *delivery.notes),
+    )
 
 
 def _open(
@@ -173,13 +208,15 @@ def _open(
 ) -> None:
     windows, time = declaration.windows, declaration.batches.time
     # the names of its columns say the kind, only then are their types known
-    kind = kind or kind_of(declaration, read(source.file, dy.Schema))
-    frame = read(source.file, contract_of(declaration, kind))
+    kind = kind or told_kind(declaration, source.file)
+    opened = open_as(declaration, kind, source.file, name=source.place)
+    frame = opened.frame
     names = (source.name,)
-    parquet = source.file.suffix == ".parquet"
-    if windows.declares(source.file.stem):
-        window: str | None = source.file.stem
+    if windows.declares(stem(source.file)):
+        window: str | None = stem(source.file)
     else:
+        if time in opened.problems:
+            raise BatchRefusedError(f"`{time}`: {opened.problems[time]}")
         counted = rows_by_window(source.file, frame, windows, time)
         declared = [key for key in counted["window"].drop_nulls() if windows.declares(key)]
         stray = counted.filter(~pl.col("window").is_in(declared) | pl.col("window").is_null())
@@ -187,20 +224,28 @@ def _open(
             problem = _stray(declaration, stray)
             into.refused.append(Outcome("refused", names, kind, problems=(problem,)))
         if len(declared) > 1 or (declared and not stray.is_empty()):
-            _split(frame, windows.expression(time), declared, staging)
+            key_of = windows.expression(time, frame.collect_schema()[time])
+            _split(frame, key_of, declared, staging)
             into.pieces += [
-                Piece(kind, key, _sealed(staging / f"{key}.parquet"), names, immutable=True)
+                Piece(
+                    kind,
+                    key,
+                    _sealed(staging / f"{key}.parquet"),
+                    names,
+                    immutable=True,
+                    notes=opened.notes,
+                )
                 for key in declared
             ]
             return
         window = declared[0] if declared else None
-    if window is not None and parquet:
+    if window is not None and opened.as_is:
         into.pieces.append(Piece(kind, window, source.file, names, source.immutable))
     elif window is not None:
         staging.mkdir(parents=True)
         write_parquet(frame, staging / "whole.parquet")
         whole = _sealed(staging / "whole.parquet")
-        into.pieces.append(Piece(kind, window, whole, names, immutable=True))
+        into.pieces.append(Piece(kind, window, whole, names, immutable=True, notes=opened.notes))
 
 
 def _split(frame: pl.LazyFrame, window: pl.Expr, keys: Sequence[str], staging: Path) -> None:
@@ -223,7 +268,7 @@ def _split(frame: pl.LazyFrame, window: pl.Expr, keys: Sequence[str], staging: P
     for key in keys:
         # once more, in row groups of one size: the same rows are the same bytes, however they came
         draft = drafts / f"{key}.parquet"
-        write_parquet(pl.scan_parquet(draft), staging / f"{key}.parquet")
+        write_parquet(scan(draft), staging / f"{key}.parquet")
         draft.unlink()
 
 
@@ -231,7 +276,7 @@ def _join(pieces: Sequence[Piece], target: Path, into: Plan) -> None:
     """Put the rows that several files have of one window together, in the order of the files."""
     kind, window = pieces[0].kind, pieces[0].window
     names = tuple(name for piece in pieces for name in piece.names)
-    frames = [pl.scan_parquet(piece.file) for piece in pieces]
+    frames = [scan(piece.file) for piece in pieces]
     schemas = [frame.collect_schema() for frame in frames]
     for piece, schema in zip(pieces, schemas, strict=True):
         if other := set(schema.items()) ^ set(schemas[0].items()):
@@ -242,7 +287,8 @@ def _join(pieces: Sequence[Piece], target: Path, into: Plan) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     ordered = [frame.select(schemas[0].names()) for frame in frames]
     write_parquet(pl.concat(ordered, how="vertical"), target)
-    into.pieces.append(Piece(kind, window, _sealed(target), names, immutable=True))
+    notes = tuple(dict.fromkeys(note for piece in pieces for note in piece.notes))
+    into.pieces.append(Piece(kind, window, _sealed(target), names, immutable=True, notes=notes))
 
 
 def _stray(declaration: Declaration, stray: pl.DataFrame) -> str:

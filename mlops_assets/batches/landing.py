@@ -7,10 +7,10 @@ the same window; then a tag keeps it.
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -20,8 +20,18 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from mlops_assets import clock
-from mlops_assets.batches.checks import Report, check
-from mlops_assets.batches.reading import checksum, read, window_of, write_parquet
+from mlops_assets.batches.casting import conform
+from mlops_assets.batches.checks import Beside, Report, check
+from mlops_assets.batches.reading import (
+    Opened,
+    checksum,
+    columns_of,
+    read,
+    scan,
+    stem,
+    window_of,
+    write_parquet,
+)
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import (
     BatchRefusedError,
@@ -50,6 +60,28 @@ class Landing:
     commit: str
     refused: bool
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what was converted when it was read
+    replaces: bool = False  # whether rows that landed before may go missing
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A file that is to land: what it is, and the very bytes that land.
+
+    Where nothing of it had to be converted, these are the file's own.
+    """
+
+    kind: Kind
+    window: str
+    content: Path
+    version: str  # checksum of the content
+    notes: tuple[str, ...]
+    replaces: bool
+
+    @property
+    def frame(self) -> pl.LazyFrame:
+        """The rows."""
+        return scan(self.content)
 
 
 def contract_of(declaration: Declaration, kind: Kind) -> type[dy.Schema]:
@@ -58,14 +90,22 @@ def contract_of(declaration: Declaration, kind: Kind) -> type[dy.Schema]:
     return cast("type[dy.Schema]", load(part.contract))
 
 
-def audit(declaration: Declaration, kind: Kind, window: str, frame: pl.LazyFrame) -> Report:
+def audit(
+    declaration: Declaration,
+    kind: Kind,
+    window: str,
+    frame: pl.LazyFrame,
+    beside: Beside | None = None,
+) -> Report:
     """Check one window's rows as the declaration asks; a damaged file is a problem like others."""
     rules = declaration.batches
     batch = kind == "batches"
+    contract = contract_of(declaration, kind)
+    zone = declaration.windows.timezone
     try:
         return check(
             frame,
-            contract_of(declaration, kind),
+            contract,
             window=window,
             windows=declaration.windows,
             time=rules.time,
@@ -74,38 +114,102 @@ def audit(declaration: Declaration, kind: Kind, window: str, frame: pl.LazyFrame
             # labels may be unknown: how many is a fact of the world, not a fault of the file
             max_null_share=rules.max_null_share if batch else 1.0,
             null_shares=rules.null_shares if batch else None,
+            not_cast=conform(frame, contract, declaration.files, zone).problems,
+            beside=beside,
         )
     except PolarsError as error:
         return Report(0, (f"the file can't be read: {str(error).splitlines()[0]}",), (), {})
 
 
-def kind_of(declaration: Declaration, frame: pl.LazyFrame) -> Kind:
-    """Tell labels from a batch: whose own columns, that the other has not, the file has more of."""
-    there = set(frame.collect_schema().names())
-    batch, labels = (set(contract_of(declaration, kind).columns()) for kind in KINDS)
+def beside(
+    repository: Repository,
+    declaration: Declaration,
+    kind: Kind,
+    window: str,
+    *,
+    version: str,
+    replaces: bool,
+) -> Beside:
+    """Return what a file of this version is to be checked with.
 
-    def missing(columns: set[str], other: set[str]) -> tuple[float, int]:
-        own = columns - other
-        # a share, since labels have few: two names misspelt make no labels of a batch
-        return len(own - there) / max(len(own), 1), len(columns - there)
+    That is, for labels, the window's batch; and what landed for the window before, unless the file
+    replaces that. Of either the newest that waits, else what is on main.
+    """
+    batch = None
+    if kind == "labels":
+        batch = _newest_rows(repository, declaration, "batches", window)
+    before = None
+    if not replaces:
+        before = _newest_rows(repository, declaration, kind, window, but=version)
+    return Beside(batch, before, declaration.labels.min_matched_share)
 
-    return "labels" if missing(labels, batch) < missing(batch, labels) else "batches"
+
+def audit_landing(repository: Repository, declaration: Declaration, landing: Landing) -> Report:
+    """Check a landed file where it lies, with what else is known of its window."""
+    kind, window = landing.kind, landing.window
+    frame = _rows(repository, landing.commit, declaration.path(kind, window))
+    others = beside(
+        repository,
+        declaration,
+        kind,
+        window,
+        version=landing.version,
+        replaces=landing.replaces,
+    )
+    return audit(declaration, kind, window, frame, others)
+
+
+def kind_of(declaration: Declaration, columns: Collection[str]) -> Kind | None:
+    """Tell labels from a batch by the names of a file's columns; None: it could be either.
+
+    What counts is the share that it has of the columns that only one of the two has, since a name
+    or two may be misspelt. Whoever joined the labels to a batch has a batch.
+    """
+    there = {name.strip().casefold() for name in columns}
+    batch, labels = (
+        {name.casefold() for name in contract_of(declaration, kind).columns()} for kind in KINDS
+    )
+    # one that has no column of its own is told by all that it has
+    own_batch, own_labels = batch - labels or batch, labels - batch or labels
+    of_batch = len(own_batch & there) / len(own_batch)
+    of_labels = len(own_labels & there) / len(own_labels)
+    if batch <= there or of_labels == 0 < of_batch:
+        return "batches"
+    if of_batch == 0 < of_labels:
+        return "labels"
+    if of_batch == of_labels == 0:
+        # labels have few columns: all that a batch has too, and only the one of its own misspelt
+        few = len(own_labels) == 1 < len(own_batch)
+        return "labels" if few and labels - own_labels <= there and labels & there else None
+    if abs(of_batch - of_labels) <= 0.5:
+        return None
+    return "batches" if of_batch > of_labels else "labels"
 
 
 def identify(
-    declaration: Declaration, file: Path, kind: Kind | None = None, window: str | None = None
-) -> tuple[Kind, str, pl.LazyFrame]:
+    declaration: Declaration,
+    file: Path,
+    kind: Kind | None = None,
+    window: str | None = None,
+    *,
+    name: str | None = None,
+) -> tuple[Kind, str, Opened]:
     """Say what a file is, of which window, and open it lazily.
 
     Raises:
-        BatchRefusedError: it can't be read, no window can be told, or its window is yet to begin.
+        BatchRefusedError: it can't be read, its kind or window can't be told, or its window is yet
+            to begin.
         UnknownNameError: it is of a window that is not declared.
 
     """
     # the names of its columns say the kind, only then are their types known
-    kind = kind or kind_of(declaration, read(file, dy.Schema))
-    frame = read(file, contract_of(declaration, kind))
-    window = window or window_of(file, frame, declaration.windows, declaration.batches.time)
+    kind = kind or told_kind(declaration, file)
+    opened = open_as(declaration, kind, file, name=name)
+    if window is None:
+        time = declaration.batches.time
+        if not declaration.windows.declares(stem(file)) and time in opened.problems:
+            raise BatchRefusedError(f"{file.name}: `{time}`: {opened.problems[time]}")
+        window = window_of(file, opened.frame, declaration.windows, time)
     begins = declaration.windows.begins(window)
     if not declaration.windows.has_begun(window, clock.now()):
         raise BatchRefusedError(
@@ -113,7 +217,90 @@ def identify(
             f"{clock.now():%Y-%m-%d %H:%M %Z}: no row can be of a time to come. Mend its times or "
             "its name, or the clock of what wrote it; --window names another window"
         )
-    return kind, window, frame
+    return kind, window, opened
+
+
+def told_kind(declaration: Declaration, file: Path) -> Kind:
+    """Say whether a file is a batch or labels, by the names of its columns.
+
+    Raises:
+        BatchRefusedError: it can't be read, or its columns don't say it.
+
+    """
+    known = {name for kind in KINDS for name in contract_of(declaration, kind).columns()}
+    columns = columns_of(file, declaration.files, known)
+    kind = kind_of(declaration, columns)
+    if kind is None:
+        shown = ", ".join(f"`{name}`" for name in columns[:8])
+        raise BatchRefusedError(
+            f"{file.name}: whether it is a batch or labels can't be told by its columns ({shown}); "
+            "say `--batch` or `--labels`"
+        )
+    return kind
+
+
+def open_as(declaration: Declaration, kind: Kind, file: Path, *, name: str | None = None) -> Opened:
+    """Open a file as a batch or as labels, with the contract's types where nothing is lost.
+
+    Raises:
+        BatchRefusedError: it can't be read.
+
+    """
+    contract = contract_of(declaration, kind)
+    return read(file, contract, declaration.files, declaration.windows.timezone, name=name)
+
+
+@contextmanager
+def delivered(
+    repository: Repository,
+    declaration: Declaration,
+    file: Path,
+    *,
+    kind: Kind | None = None,
+    window: str | None = None,
+    replace: bool = False,
+) -> Iterator[Delivery]:
+    """Read a file and give what is to land of it, which lies in a folder until the end.
+
+    Where the declaration says that files bring more rows, these are the rows that landed before and
+    those of the file that they don't hold already.
+
+    Raises:
+        BatchRefusedError: it can't be read, or its kind or window can't be told.
+        UnknownNameError: it is of a window that is not declared.
+
+    """
+    kind, window, opened = identify(declaration, file, kind, window)
+    part = declaration.batches if kind == "batches" else declaration.labels
+    before = None
+    if part.deliveries == "append" and not replace:
+        before = _newest(repository, declaration, kind, window)
+    with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
+        content = Path(folder) / "delivery.parquet"
+        if before is not None:
+            path = declaration.path(kind, window)
+            earlier = _rows(repository, before, path)
+            write_parquet(_appended(earlier, opened.frame, file), content)
+            if _count(scan(content)) == _count(earlier):
+                # it brought nothing new: what is there stays, to the byte
+                content.write_bytes(repository.read(before, path))
+        elif opened.as_is:
+            content = file
+        else:
+            write_parquet(opened.frame, content)
+        yield Delivery(kind, window, content, checksum(content), opened.notes, replace)
+
+
+def _appended(before: pl.LazyFrame, more: pl.LazyFrame, file: Path) -> pl.LazyFrame:
+    """Put a file's rows behind those that landed before; one that is there already is no other."""
+    together = pl.concat([before, more], how="diagonal")
+    try:
+        together.collect_schema()
+    except PolarsError as error:
+        raise BatchRefusedError(
+            f"{file.name} does not fit what landed before: {str(error).splitlines()[0]}"
+        ) from error
+    return together.unique(keep="first", maintain_order=True)
 
 
 def land(
@@ -126,33 +313,63 @@ def land(
     metadata: Mapping[str, str] | None = None,
     again: bool = False,
     immutable: bool = False,
+    replace: bool = False,
 ) -> Landing | None:
     """Put a file on a landing branch. None: main holds exactly this already.
 
     Landing the same file twice is the same landing. One that was refused stays refused, unless it
     lands `again`: then it waits for its checks anew, since the rules may have changed. Whatever
-    else waits for the same window is replaced: the file that landed last is meant. An `immutable`
-    file never changes again: the repository may link it instead of copying it.
+    else waits for the same window goes on waiting until this one has passed (see `succeed`). An
+    `immutable` file never changes again: the repository may link it instead of copying it. Only one
+    that is to `replace` may lack rows that landed before.
 
     Raises:
-        BatchRefusedError: it can't be read, no window can be told, or its window is yet to begin.
+        BatchRefusedError: it can't be read, its kind or window can't be told, or its window is yet
+            to begin.
         UnknownNameError: it is of a window that is not declared.
 
     """
-    kind, window, frame = identify(declaration, file, kind, window)
+    with delivered(
+        repository, declaration, file, kind=kind, window=window, replace=replace
+    ) as delivery:
+        return put(
+            repository,
+            declaration,
+            delivery,
+            metadata=metadata,
+            again=again,
+            immutable=immutable and delivery.content == file,
+        )
+
+
+def put(
+    repository: Repository,
+    declaration: Declaration,
+    delivery: Delivery,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    again: bool = False,
+    immutable: bool = False,
+) -> Landing | None:
+    """Put what was delivered on a landing branch; see `land`."""
+    kind, window, version = delivery.kind, delivery.window, delivery.version
     path = declaration.path(kind, window)
-    content = file if file.suffix == ".parquet" else _as_parquet(frame)
-    version = checksum(content)
     branch = f"landing-{declaration.name}-{kind}-{window}-{version[:12]}"
     known = landings(repository, declaration.name, kind, window)
-    for landing in known:
-        if not landing.refused and landing.branch != branch:
-            _retire(repository, landing)
     if _on_main(repository, path) == version:
+        # it passed once, and landed last: it is meant
+        for landing in known:
+            if not landing.refused and landing.branch != branch:
+                _retire(repository, landing)
         return None
     for landing in known:
-        if landing.branch == branch and not (landing.refused and again):
+        if landing.branch != branch or (landing.refused and again):
+            continue
+        last = landing.refused or landing == [one for one in known if not one.refused][-1]
+        if last and (landing.replaces or not delivery.replaces):
             return landing
+        # it lands anew: it is newer than what came since then, or may replace more
+        _retire(repository, landing, keep=False)
     # there already: made by one that was killed before its commit
     with suppress(RefExistsError):
         repository.create_branch(branch, MAIN)
@@ -163,18 +380,39 @@ def land(
         "mlops.model": declaration.name,
         "mlops.version": version,
         "mlops.landing": "landed",
+        **_noted(delivery),
     }
     try:
         with repository.transaction(
-            branch, f"{declaration.name}: {kind} of {window} landed", details
+            branch,
+            f"{declaration.name}: {kind} of {window} landed",
+            details,
         ) as transaction:
-            transaction.put(path, content, immutable=immutable)
+            transaction.put(path, delivery.content, immutable=immutable)
             transaction.remove(_report(declaration, kind, window))
     except NothingToCommitError:
         # main has moved to exactly this content since we looked
         repository.delete_branch(branch)
         return None
-    return Landing(branch, kind, window, version, transaction.commit_id, refused=False)
+    return Landing(
+        branch,
+        kind,
+        window,
+        version,
+        transaction.commit_id,
+        refused=False,
+        notes=delivery.notes,
+        replaces=delivery.replaces,
+    )
+
+
+def succeed(repository: Repository, declaration: Declaration, landing: Landing) -> None:
+    """Put away what waited for the same window before a landing that has passed its checks."""
+    for other in landings(repository, declaration.name, landing.kind, landing.window):
+        if other.branch == landing.branch:
+            return  # what follows landed since
+        if not other.refused:
+            _retire(repository, other)
 
 
 def reconsider(repository: Repository, declaration: Declaration, landing: Landing) -> Landing:
@@ -182,13 +420,10 @@ def reconsider(repository: Repository, declaration: Declaration, landing: Landin
 
     Else it stays refused, for the reasons that there are now.
     """
-    path = declaration.path(landing.kind, landing.window)
     try:
-        location = repository.location(landing.commit, path)
+        report = audit_landing(repository, declaration, landing)
     except ObjectNotFoundError:
         return landing  # the file could not even be read: only another one can land
-    frame = pl.scan_parquet(location.uri, storage_options=dict(location.storage_options) or None)
-    report = audit(declaration, landing.kind, landing.window, frame)
     if not report.passed:
         same = report.problems == landing.problems
         return landing if same else refuse(repository, declaration, landing, report)
@@ -198,6 +433,7 @@ def reconsider(repository: Repository, declaration: Declaration, landing: Landin
         "mlops.model": declaration.name,
         "mlops.version": landing.version,
         "mlops.landing": "landed",
+        **_noted(landing),
     }
     message = f"{declaration.name}: {landing.kind} of {landing.window} pass the present rules"
     with repository.transaction(
@@ -227,6 +463,8 @@ def landings(
             commit=head,
             refused=refused,
             problems=tuple(json.loads(details.get("mlops.problems", "[]"))),
+            notes=tuple(json.loads(details.get("mlops.notes", "[]"))),
+            replaces=details.get("mlops.replaces") == "true",
         )
         found.append((landing.window, landing.kind, commit.created_at, landing))
     return [landing for *_, landing in sorted(found, key=lambda entry: entry[:3])]
@@ -268,6 +506,7 @@ def refuse(
         "mlops.version": landing.version,
         "mlops.landing": "refused",
         "mlops.problems": json.dumps(list(report.problems)),
+        **_noted(landing),
     }
     message = f"{declaration.name}: {landing.kind} of {landing.window} refused"
     with repository.transaction(
@@ -285,6 +524,8 @@ def refuse(
         transaction.commit_id,
         refused=True,
         problems=report.problems,
+        notes=landing.notes,
+        replaces=landing.replaces,
     )
 
 
@@ -368,10 +609,54 @@ def _retire(repository: Repository, landing: Landing, *, keep: bool = True) -> N
         repository.delete_branch(landing.branch)
 
 
-def _as_parquet(frame: pl.LazyFrame) -> bytes:
-    buffer = io.BytesIO()
-    write_parquet(frame, buffer)
-    return buffer.getvalue()
+def _newest_rows(
+    repository: Repository,
+    declaration: Declaration,
+    kind: Kind,
+    window: str,
+    *,
+    but: str | None = None,
+) -> pl.LazyFrame | None:
+    """Return what landed for a window last and was not refused, but one version of it."""
+    commit = _newest(repository, declaration, kind, window, but=but)
+    return _rows(repository, commit, declaration.path(kind, window)) if commit else None
+
+
+def _newest(
+    repository: Repository,
+    declaration: Declaration,
+    kind: Kind,
+    window: str,
+    *,
+    but: str | None = None,
+) -> str | None:
+    """Return the commit of what landed for a window last and was not refused, but one version."""
+    known = landings(repository, declaration.name, kind, window)
+    waiting = [one for one in known if not one.refused and one.version != but]
+    if waiting:
+        return waiting[-1].commit
+    head = repository.resolve(MAIN)
+    try:
+        version = repository.stat(head, declaration.path(kind, window)).checksum
+    except ObjectNotFoundError:
+        return None
+    return head if version != but else None
+
+
+def _count(frame: pl.LazyFrame) -> int:
+    return int(frame.select(pl.len()).collect(engine="streaming").item())
+
+
+def _rows(repository: Repository, ref: str, path: str) -> pl.LazyFrame:
+    location = repository.location(ref, path)
+    return scan(location.uri, location.storage_options)
+
+
+def _noted(landed: Landing | Delivery) -> dict[str, str]:
+    return {
+        **({"mlops.notes": json.dumps(list(landed.notes))} if landed.notes else {}),
+        **({"mlops.replaces": "true"} if landed.replaces else {}),
+    }
 
 
 def _report(declaration: Declaration, kind: Kind, window: str) -> str:

@@ -1,45 +1,162 @@
-"""Reading what a person or a program hands in: Parquet as it is, CSV by the contract's types."""
+"""Reading what a person or a program hands in: Parquet and CSV, by the contract's types."""
 
 from __future__ import annotations
 
 import hashlib
-from functools import partial
-from pathlib import Path
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from typing import IO
+from urllib.parse import unquote
 
 import dataframely as dy
 import polars as pl
 from polars.exceptions import PolarsError
 
+from mlops_assets.batches.casting import conform
+from mlops_assets.batches.text import scan_text
 from mlops_assets.errors import BatchRefusedError
+from mlops_assets.sections import Files
 from mlops_assets.windows import Windows
 
-READABLE = (".parquet", ".csv")
+#: endings of the files that can be landed
+READABLE = (".parquet", ".pq", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
+_PARQUET = (".parquet", ".pq")
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # Hive's name for the folder of nulls
 
 
-def read(file: Path, contract: type[dy.Schema]) -> pl.LazyFrame:
-    """Open a file lazily.
+@dataclass(frozen=True)
+class Opened:
+    """A file's rows, with the contract's types as far as nothing is lost.
 
-    CSV has no types: each column that the contract knows is read as the contract's type. A time
-    that names no zone is of the contract's zone; a boolean is `true` or `false`.
+    `notes` say what was converted; `problems` (by column) what could not be. Where nothing was,
+    the file `as_is` holds exactly these rows.
+    """
+
+    frame: pl.LazyFrame
+    notes: tuple[str, ...] = ()
+    problems: Mapping[str, str] = field(default_factory=dict)
+    as_is: bool = False
+
+
+def ending(file: Path | PurePath) -> str | None:
+    """Return a file's ending, of those that can be landed; None: it has no such one."""
+    name = file.name.lower()
+    return next((one for one in sorted(READABLE, key=len)[::-1] if name.endswith(one)), None)
+
+
+def stem(file: Path | PurePath) -> str:
+    """Return a file's name without its ending."""
+    return file.name[: -len(ending(file) or "") or None]
+
+
+def scan(file: Path | str, storage_options: Mapping[str, str | int] | None = None) -> pl.LazyFrame:
+    """Open one Parquet file lazily, whatever its name: no part of it is taken for a pattern."""
+    return pl.scan_parquet(
+        file,
+        storage_options=dict(storage_options or {}) or None,
+        glob=False,
+        hive_partitioning=False,
+    )
+
+
+def read(
+    file: Path,
+    contract: type[dy.Schema],
+    files: Files | None = None,
+    zone: str = "UTC",
+    *,
+    name: str | None = None,
+) -> Opened:
+    """Open a file lazily, with the contract's names and types where nothing is lost by it.
+
+    Columns that stand in the names of its folders (`plan=free/`) are added if the contract has
+    them and the file has not.
+
+    Args:
+        file: Parquet, or CSV, which may be packed.
+        contract: the dataframely schema.
+        files: how the declaration says that files are read.
+        zone: the windows' time zone.
+        name: the path by which people know the file, if it is another.
 
     Raises:
-        BatchRefusedError: no such file, an unknown ending, or a content that can't be read.
+        BatchRefusedError: no such file, an unknown ending, larger than declared, or a content that
+            can't be read.
 
     """
+    files = files or Files()
+    frame, text = _raw(file, files, contract.column_names())
+    with _told(file):
+        frame, added = _with_folders(frame, contract, PurePath(name or file.absolute()))
+        found = conform(frame, contract, files, zone, text=text)
+    notes = (*added, *found.notes)
+    return Opened(found.frame, notes, found.problems, as_is=not text and not notes)
+
+
+def columns_of(file: Path, files: Files, known: Collection[str]) -> list[str]:
+    """Return the names of a file's columns.
+
+    Raises:
+        BatchRefusedError: as for `read`.
+
+    """
+    frame, _ = _raw(file, files, known)
+    return frame.collect_schema().names()
+
+
+def _raw(file: Path, files: Files, known: Collection[str]) -> tuple[pl.LazyFrame, bool]:
+    """Open a file lazily as it is; also say whether it is text."""
     if not file.is_file():
         raise BatchRefusedError(f"no file {file}")
-    if file.suffix not in READABLE:
-        raise BatchRefusedError(f"{file.name}: only {' and '.join(READABLE)} can be landed")
+    kind = ending(file)
+    if kind is None:
+        raise BatchRefusedError(
+            f"{file.name}: only .parquet and .csv can be landed (or .pq, .tsv, .csv.gz, .tsv.gz)"
+        )
+    with _told(file):
+        if (size := file.stat().st_size) > files.max_bytes:
+            raise BatchRefusedError(
+                f"it has {size:,} bytes; files.max_bytes declares {files.max_bytes:,} as the most"
+            )
+        text = kind not in _PARQUET
+        frame = scan_text(file, files, known) if text else scan(file)
+        # ragged lines are an error, but only where each column is read: find out now
+        columns = [pl.all().count().name.prefix("count of ")] if text else []
+        rows = int(frame.select(pl.len(), *columns).collect(engine="streaming")["len"][0])
+        if rows > files.max_rows:
+            raise BatchRefusedError(
+                f"it has {rows:,} rows; files.max_rows declares {files.max_rows:,} as the most"
+            )
+    return frame, text
+
+
+@contextmanager
+def _told(file: Path) -> Iterator[None]:
+    """Say of a file that can't be read which one it is."""
     try:
-        if file.suffix == ".parquet":
-            frame = pl.scan_parquet(file)
-            frame.collect_schema()
-            return frame
-        return _typed(pl.scan_csv(file, infer_schema=False), contract)
-    except (PolarsError, OSError) as error:
+        yield
+    except (PolarsError, OSError, EOFError, zlib.error, UnicodeError, BatchRefusedError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BatchRefusedError(f"{file.name} can't be read: {reason}") from error
+
+
+def _with_folders(
+    frame: pl.LazyFrame, contract: type[dy.Schema], path: PurePath
+) -> tuple[pl.LazyFrame, list[str]]:
+    """Add the columns that the names of a file's folders hold, as Hive writes them."""
+    there = {name.strip().casefold() for name in frame.collect_schema().names()}
+    notes = []
+    for part in path.parts[:-1]:
+        name, sign, value = (unquote(piece) for piece in part.partition("="))
+        if sign and name in contract.column_names() and name.casefold() not in there:
+            frame = frame.with_columns(
+                pl.lit(None if value == _NO_VALUE else value, dtype=pl.String).alias(name)
+            )
+            notes.append(f"`{name}` taken from the folder {part}")
+    return frame, notes
 
 
 def window_of(file: Path, frame: pl.LazyFrame, windows: Windows, time: str) -> str:
@@ -49,8 +166,8 @@ def window_of(file: Path, frame: pl.LazyFrame, windows: Windows, time: str) -> s
         BatchRefusedError: neither says it.
 
     """
-    if windows.declares(file.stem):
-        return file.stem
+    if windows.declares(stem(file)):
+        return stem(file)
     most = rows_by_window(file, frame, windows, time).drop_nulls("window")
     if most.is_empty():
         raise BatchRefusedError(
@@ -63,61 +180,21 @@ def rows_by_window(file: Path, frame: pl.LazyFrame, windows: Windows, time: str)
     """Count a file's rows by window, as `window` (null: without a time) and `len`, sorted.
 
     Raises:
-        BatchRefusedError: it has no such time column, or one without a zone.
+        BatchRefusedError: it has no such time column.
 
     """
     dtype = frame.collect_schema().get(time)
-    if not isinstance(dtype, pl.Datetime) or dtype.time_zone is None:
+    if not isinstance(dtype, pl.Datetime | pl.Date):
         raise BatchRefusedError(
-            f"{file.name}: no time column `{time}` with a zone says which window it is; "
-            f"{_hint(file, windows)}"
+            f"{file.name}: no time column `{time}` says which window it is; {_hint(file, windows)}"
         )
-    return (
-        frame.select(windows.expression(time).alias("window"))
-        .group_by("window")
-        .len()
-        .collect(engine="streaming")
-        .sort("window")
-    )
+    return windows.counted(frame, time)
 
 
 def _hint(file: Path, windows: Windows) -> str:
-    return f"name the file after its window, as {windows.start}{file.suffix}, or give --window"
-
-
-def _typed(frame: pl.LazyFrame, contract: type[dy.Schema]) -> pl.LazyFrame:
-    there = frame.collect_schema().names()
-    expressions = []
-    for name, column in contract.columns().items():
-        if name not in there:
-            continue
-        dtype = column.dtype
-        if isinstance(dtype, pl.Datetime | pl.Date | pl.Time):
-            expressions.append(
-                # piece by piece: told no format, Polars would collect the whole column to find one
-                pl.col(name).map_batches(
-                    partial(_parsed, dtype=dtype), return_dtype=dtype, is_elementwise=True
-                )
-            )
-        elif dtype == pl.Boolean:
-            truth = pl.col(name).str.to_lowercase()
-            expressions.append(
-                truth.replace_strict({"true": True, "false": False}, return_dtype=pl.Boolean)
-            )
-        elif dtype != pl.String:
-            expressions.append(pl.col(name).cast(dtype))
-    typed = frame.with_columns(expressions)
-    # the cast is strict and ragged lines are an error, but only in a column that is read: find out
-    # now, where it can be said which file it is
-    typed.select(pl.all().count()).collect(engine="streaming")
-    return typed
-
-
-def _parsed(texts: pl.Series, dtype: pl.Datetime | pl.Date | pl.Time) -> pl.Series:
-    if isinstance(dtype, pl.Datetime):
-        # a text that names a zone is converted, one that names none is of the contract's
-        return texts.str.to_datetime(time_unit=dtype.time_unit, time_zone=dtype.time_zone)
-    return texts.str.to_date() if isinstance(dtype, pl.Date) else texts.str.to_time()
+    return (
+        f"name the file after its window, as {windows.start}{ending(file) or ''}, or give --window"
+    )
 
 
 def checksum(content: Path | bytes) -> str:

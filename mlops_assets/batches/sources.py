@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mlops_assets.batches.dvc import Broken, DvcProject
-from mlops_assets.batches.reading import READABLE
+from mlops_assets.batches.reading import ending
 from mlops_assets.errors import SourceError
 
 
@@ -21,6 +21,7 @@ class Source:
     name: str
     file: Path
     immutable: bool = False
+    place: str | None = None  # the path whose folders say something of it, if it is another
 
 
 def in_folder(folder: Path) -> tuple[list[Source], int]:
@@ -40,9 +41,9 @@ def in_folder(folder: Path) -> tuple[list[Source], int]:
         for file in sorted(folder.rglob("*"))
         if file.is_file() and not any(p[0] in "._" for p in file.relative_to(folder).parts)
     ]
-    sources = [Source(name, file) for name, file in there if file.suffix in READABLE]
+    sources = [Source(name, file) for name, file in there if ending(file)]
     if not sources:
-        raise SourceError(f"{folder} holds no {' or '.join(READABLE)} file")
+        raise SourceError(f"{folder} holds no .parquet or .csv file")
     return sources, len(there) - len(sources)
 
 
@@ -57,14 +58,10 @@ def in_project(
         SourceError: nothing that could be imported is tracked there.
     """
     tracked = project.tracked(below)
-    chosen = [
-        one
-        for one in tracked
-        if isinstance(one, Broken) or PurePosixPath(one.path).suffix in READABLE
-    ]
+    chosen = [one for one in tracked if isinstance(one, Broken) or ending(PurePosixPath(one.path))]
     if not chosen:
         raise SourceError(
-            f"none of the {len(tracked)} files that DVC tracks there is {' or '.join(READABLE)}"
+            f"none of the {len(tracked)} files that DVC tracks there is .parquet or .csv"
         )
 
     def opened() -> Iterator[Source | Broken]:
@@ -76,6 +73,6 @@ def in_project(
             named = staging / "sources" / str(number) / PurePosixPath(one.path).name
             named.parent.mkdir(parents=True)
             named.symlink_to(found)
-            yield Source(one.path, named, immutable=True)
+            yield Source(one.path, named, immutable=True, place=one.path)
 
     return opened(), len(chosen), len(tracked) - len(chosen)

@@ -38,6 +38,10 @@ def land(
         bool | None,
         typer.Option("--labels/--batch", help="What it is, if its columns don't say it."),
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Rows that landed before and are not in it may go."),
+    ] = False,
     jump: Annotated[
         bool,
         typer.Option("--jump", help="Also a batch of more than 4 windows after the newest one."),
@@ -47,7 +51,7 @@ def land(
     """Land one window's batch or labels: checked at once, ingested by the daemon."""
     from mlops_assets.cli.landing import land_file
 
-    outcome = land_file(model, file, window=window, labels=labels, jump=jump)
+    outcome = land_file(model, file, window=window, labels=labels, replace=replace, jump=jump)
     if as_json:
         print_json(outcome.as_json())
     else:
@@ -79,6 +83,10 @@ def import_(
         bool | None,
         typer.Option("--labels/--batch", help="What they are, if their columns don't say it."),
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Rows that landed before and are not in it may go."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read and check everything, import nothing.")
     ] = False,
@@ -91,7 +99,13 @@ def import_(
         raise typer.BadParameter("goes with --rev only", param_hint="--path")
     with interruptible():
         summary = import_history(
-            model, source, revision=rev, paths=path or (), labels=labels, dry_run=dry_run
+            model,
+            source,
+            revision=rev,
+            paths=path or (),
+            labels=labels,
+            dry_run=dry_run,
+            replace=replace,
         )
     if as_json:
         print_json(summary.as_json())

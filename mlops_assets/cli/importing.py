@@ -64,6 +64,7 @@ class Summary:
                     "files": list(one.files),
                     "branch": one.landing.branch if one.landing else None,
                     "problems": list(one.problems),
+                    "notes": list(one.notes),
                 }
                 for one in self.outcomes
             ],
@@ -95,6 +96,9 @@ class Summary:
                 stdout.print(f"  - {problem}", markup=False)
         if len(self.refused) > SHOWN:
             stdout.print(f"... and {len(self.refused) - SHOWN} more; --json has them all")
+        counted = Counter(note for one in self.outcomes for note in one.notes)
+        for note, count in counted.most_common(SHOWN):
+            stdout.print(f"In {count} of {len(self.outcomes)}: {note}", markup=False)
         if self.others:
             stdout.print(f"{self.others} files of other kinds were left alone.")
         stdout.print(self._next(), markup=False)
@@ -121,6 +125,7 @@ def import_history(
     paths: Sequence[str] = (),
     labels: bool | None = None,
     dry_run: bool = False,
+    replace: bool = False,
 ) -> Summary:
     """Land whatever files a folder holds, or DVC tracked at a revision, as windows.
 
@@ -165,7 +170,9 @@ def import_history(
         stuck = set() if dry_run else failing(store, model)
         progress.update(task, completed=0, total=len(made.pieces))
         outcomes = list(made.refused)
-        for outcome in bring(repository, declaration, made.pieces, metadata, dry_run=dry_run):
+        for outcome in bring(
+            repository, declaration, made.pieces, metadata, dry_run=dry_run, replaces=replace
+        ):
             outcomes.append(outcome)
             tell(f"{outcome.kind} of {outcome.window} {outcome.result}")
             if not stderr.is_terminal and len(outcomes) % 50 == 0:

@@ -7,8 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from mlops_assets import clock
 from mlops_assets.cli.output import stdout
 from mlops_assets.cli.project import Project
@@ -32,6 +30,7 @@ class Outcome:
     holder: str | None  # the process that has the home
     retried: bool = False  # work on it had been given up, and is tried again
     waits_until: datetime | None = None  # its window's end, which is yet to come
+    waiting: str | None = None  # branch of what landed before a refused file, and still waits
 
     @property
     def refused(self) -> bool:
@@ -55,6 +54,8 @@ class Outcome:
             "rows": self.rows,
             "problems": list(landing.problems) if landing else [],
             "waits_until": self.waits_until and self.waits_until.isoformat(),
+            "notes": list(landing.notes) if landing else [],
+            "waiting": self.waiting,
         }
 
     def print(self) -> None:
@@ -74,8 +75,12 @@ class Outcome:
                 "again.",
                 markup=False,
             )
+            if self.waiting:
+                stdout.print(f"What landed before still waits on {self.waiting}.", markup=False)
             return
         stdout.print(f"Landed: {what}, {self.rows:,} rows, checked.", style="green", markup=False)
+        for note in landing.notes:
+            stdout.print(f"  - {note}", markup=False)
         if self.waits_until is not None:
             stdout.print(
                 f"{landing.window} is not over: it waits, and is taken when the window ends, "
@@ -99,16 +104,22 @@ class Outcome:
 
 
 def land_file(
-    model: str, file: Path, *, window: str | None, labels: bool | None, jump: bool = False
+    model: str,
+    file: Path,
+    *,
+    window: str | None,
+    labels: bool | None,
+    replace: bool = False,
+    jump: bool = False,
 ) -> Outcome:
-    """Land a file on its branch and check it there.
+    """Land a file on its branch and check it there; only then what waited before it is put away.
 
     Raises:
         MlopsError: no such model, no such file, no declared window, one that is yet to begin, or
             a batch far ahead of all others without `jump`.
 
     """
-    from mlops_assets.batches.landing import Kind, identify, land
+    from mlops_assets.batches.landing import Kind, delivered, newest, put
     from mlops_assets.batches.maturity import refuse_jump
     from mlops_assets.cli.control import write_control
     from mlops_assets.profiles.store import Store
@@ -119,20 +130,28 @@ def land_file(
     project.home.prepare()
     repository = open_repository(project.home.repository, project.home.cache)
     kind: Kind | None = None if labels is None else "labels" if labels else "batches"
-    kind, window, _ = identify(declaration, file, kind, window)
-    if kind == "batches" and not jump:
-        refuse_jump(repository, declaration, window)
-    landing = land(repository, declaration, file, kind=kind, window=window, again=True)
+    with delivered(
+        repository, declaration, file, kind=kind, window=window, replace=replace
+    ) as delivery:
+        kind, window = delivery.kind, delivery.window
+        if kind == "batches" and not jump:
+            refuse_jump(repository, declaration, window)
+        landing = put(repository, declaration, delivery, again=True)
     retried = window in failing(Store(project.home.store), model)
     if retried:  # its runs had failed too often: a person lands it again, so they may try again
         write_control(Store(project.home.store), model, "retry", window)
     rows = None
     if landing is not None and not landing.refused:
         landing, rows = check_landing(repository, declaration, landing)
-    waits_until = None
-    if landing and not landing.refused and not declaration.windows.has_ended(window, clock.now()):
+    waits_until = waiting = None
+    if landing and landing.refused:
+        before = newest(repository, declaration, kind, window)
+        waiting = before.branch if before else None
+    elif landing and not declaration.windows.has_ended(window, clock.now()):
         waits_until = declaration.windows.ends(window)
-    return Outcome(model, file.name, landing, rows, project.home.holder(), retried, waits_until)
+    return Outcome(
+        model, file.name, landing, rows, project.home.holder(), retried, waits_until, waiting
+    )
 
 
 def failing(store: Store, model: str) -> set[str]:
@@ -147,13 +166,15 @@ def failing(store: Store, model: str) -> set[str]:
 def check_landing(
     repository: Repository, declaration: Declaration, landing: Landing
 ) -> tuple[Landing, int]:
-    """Check a landed file where it lies; a refused one gets its report. Also return its rows."""
-    from mlops_assets.batches.landing import audit, refuse
+    """Check a landed file where it lies; a refused one gets its report. Also return its rows.
 
-    location = repository.location(landing.commit, declaration.path(landing.kind, landing.window))
-    frame = pl.scan_parquet(location.uri, storage_options=dict(location.storage_options) or None)
-    report = audit(declaration, landing.kind, landing.window, frame)
+    What waited for the window before one that passes is put away.
+    """
+    from mlops_assets.batches.landing import audit_landing, refuse, succeed
+
+    report = audit_landing(repository, declaration, landing)
     if report.passed:
+        succeed(repository, declaration, landing)
         return landing, report.rows
     show_report(declaration, landing, report)
     return refuse(repository, declaration, landing, report), report.rows

@@ -12,6 +12,7 @@ from polars.exceptions import PolarsError
 from mlops_assets.assets.commits import sink
 from mlops_assets.assets.model import rows_in
 from mlops_assets.assets.training_set import joined
+from mlops_assets.batches.reading import scan
 from mlops_assets.cli.output import stderr
 from mlops_assets.cli.recorded import Recorded
 from mlops_assets.declaration import Declaration
@@ -35,7 +36,7 @@ class Material:
 
     def rows(self, windows: tuple[str, ...]) -> pl.DataFrame:
         """Read the rows of some windows."""
-        return rows_in(pl.scan_parquet(self.file), windows)
+        return rows_in(scan(self.file), windows)
 
 
 def recover_material(
@@ -93,7 +94,7 @@ def recover_material(
     if checksum is None:
         problem = f"the training set can't be made again: {reason}"
         return Material(kept, "recorded", None, same=False, differences=(problem,))
-    apart = differing(pl.scan_parquet(kept), pl.scan_parquet(rebuilt))
+    apart = differing(scan(kept), scan(rebuilt))
     if not apart:  # another version of Polars writes the same rows as other bytes
         return Material(rebuilt, "rebuilt", checksum, same=True, differences=())
     problem = f"the training set made again differs: {'; '.join(apart)}"

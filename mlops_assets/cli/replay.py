@@ -28,7 +28,7 @@ from mlops_assets.batches.landing import (
     refuse_on_main,
 )
 from mlops_assets.batches.maturity import landed_windows
-from mlops_assets.batches.reading import READABLE, checksum
+from mlops_assets.batches.reading import checksum, ending, stem
 from mlops_assets.cli.control import write_control
 from mlops_assets.cli.output import stderr, stdout
 from mlops_assets.cli.project import Project
@@ -342,7 +342,7 @@ def history(
     )
     for kind, folder in kinds:
         for file in in_folder(project, declaration, folder):
-            window = file.stem
+            window = stem(file)
             try:
                 declaration.windows.begins(window)
             except UnknownNameError as error:
@@ -365,5 +365,5 @@ def in_folder(project: Project, declaration: Declaration, folder: str | None) ->
             f"{declaration.name}: no folder {place}, which the declaration names"
         )
     for file in sorted(place.iterdir()):
-        if file.suffix in READABLE:
+        if ending(file):
             yield file

@@ -17,7 +17,7 @@ from tests.conftest import Played
 GOOD, _ = tiny.batch(0)
 BROKEN = {
     "a missing column": (GOOD.drop("amount"), "no column `amount`"),
-    "a wrong type": (GOOD.with_columns(pl.col("other").cast(pl.String)), "`other` is String"),
+    "a wrong type": (GOOD.with_columns(other=pl.lit("x")), "`other` is String, not Float64: 300"),
     "too many nulls": (
         GOOD.with_columns(pl.when(pl.int_range(pl.len()) < 20).then("amount")),
         "`amount` is null in 93.3%",

@@ -33,16 +33,31 @@ class Yard:
         frame.write_csv(file) if file.suffix == ".csv" else frame.write_parquet(file)
         return file
 
-    def bring(self, *, kind: Kind | None = None, dry_run: bool = False) -> list[Outcome]:
-        return self.bring_sources(in_folder(self.folder)[0], kind=kind, dry_run=dry_run)
+    def bring(
+        self, *, kind: Kind | None = None, dry_run: bool = False, replaces: bool = False
+    ) -> list[Outcome]:
+        found = in_folder(self.folder)[0]
+        return self.bring_sources(found, kind=kind, dry_run=dry_run, replaces=replaces)
 
     def bring_sources(
-        self, sources: object, *, kind: Kind | None = None, dry_run: bool = False
+        self,
+        sources: object,
+        *,
+        kind: Kind | None = None,
+        dry_run: bool = False,
+        replaces: bool = False,
     ) -> list[Outcome]:
         self.times += 1
         staging = self.place / f"staging-{self.times}"
         made = plan(self.declaration, sources, staging, kind=kind, tell=lambda _: None)  # type: ignore[arg-type]  # the tests name kinds as texts
-        brought = bring(self.repository, self.declaration, made.pieces, {}, dry_run=dry_run)
+        brought = bring(
+            self.repository,
+            self.declaration,
+            made.pieces,
+            {},
+            dry_run=dry_run,
+            replaces=replaces,
+        )
         return [*made.refused, *brought]
 
     def landed(self, kind: Kind, window: str) -> pl.DataFrame:
@@ -197,10 +212,10 @@ def test_rows_of_no_declared_window_are_said_and_the_others_land(yard: Yard) -> 
 def test_files_that_differ_in_columns_are_not_mixed(yard: Yard) -> None:
     rows = tiny.batch(0)[0]
     yard.save(rows.head(150), "a.parquet")
-    yard.save(rows.tail(150).with_columns(pl.col("other").cast(pl.Int64)), "b.parquet")
+    yard.save(rows.tail(150).with_columns(more=pl.lit(1)), "b.parquet")
     (refused,) = yard.bring()
     assert (refused.result, refused.window) == ("refused", tiny.window(0))
-    assert refused.problems == ("a.parquet and b.parquet differ in `other`",)
+    assert refused.problems == ("a.parquet and b.parquet differ in `more`",)
     # in another order of columns they are the same
     yard.save(rows.tail(150).select(reversed(rows.columns)), "b.parquet")
     (landed,) = yard.bring()
@@ -233,8 +248,18 @@ def test_what_main_holds_is_left_and_what_differs_is_a_correction(yard: Yard) ->
     assert told(yard.bring()) == {("batches", tiny.window(0)): "unchanged"}
     assert landings(yard.repository, "tiny") == []
     # but a mended file is
-    yard.save(tiny.batch(0)[0].head(200), f"{tiny.window(0)}.parquet")
+    mended = tiny.batch(0)[0].with_columns(pl.col("amount") + 1)
+    yard.save(mended, f"{tiny.window(0)}.parquet")
     assert told(yard.bring()) == {("batches", tiny.window(0)): "imported"}
+    # and one that lacks rows of it only if that is meant; what passed still waits
+    yard.save(mended.head(200), f"{tiny.window(0)}.parquet")
+    (refused,) = yard.bring()
+    assert refused.result == "refused"
+    assert "100 of the 300 rows that landed before are not in it" in refused.problems[0]
+    waiting = [one for one in landings(yard.repository, "tiny") if not one.refused]
+    assert len(waiting) == 1
+    assert told(yard.bring(replaces=True)) == {("batches", tiny.window(0)): "imported"}
+    assert yard.landed("batches", tiny.window(0)).height == 200
 
 
 def test_a_file_refused_once_is_taken_when_the_rules_have_changed(yard: Yard) -> None:

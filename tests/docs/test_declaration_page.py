@@ -41,7 +41,12 @@ def shown(annotation: Any) -> str:
         else str(annotation)
     )
     text = re.sub(r"mlops_assets\.\w+\.", "", text)  # a section, not where its class stands
-    return text.replace("typing.", "").replace("NoneType", "None").replace("|", "or")
+    return (
+        text.replace("typing.", "")
+        .replace("NoneType", "None")
+        .replace(" | ", " or ")
+        .replace("|", "\\|")
+    )
 
 
 def table(model: type[BaseModel]) -> str:
