@@ -22,6 +22,7 @@ from polars.exceptions import PolarsError
 from mlops_assets import clock
 from mlops_assets.batches.casting import conform
 from mlops_assets.batches.checks import Beside, Report, check
+from mlops_assets.batches.held import held
 from mlops_assets.batches.reading import (
     Opened,
     checksum,
@@ -42,11 +43,17 @@ from mlops_assets.errors import (
 )
 
 if TYPE_CHECKING:
-    from mlops_assets.versions import Repository
+    from datetime import datetime
+
+    from mlops_assets.versions import Commit, Repository
 
 Kind = Literal["batches", "labels"]
 KINDS: tuple[Kind, ...] = ("batches", "labels")
 MAIN = "main"
+_MANY = 20_000
+
+# by name and head, which says all: of thousands that wait, each would be looked up in each tick
+_known: dict[tuple[str, str], tuple[str, datetime, Landing] | None] = {}
 
 
 @dataclass(frozen=True)
@@ -450,24 +457,44 @@ def landings(
     prefix = f"landing-{model}-" + (f"{kind}-{window}-" if kind and window else "")
     found = []
     for name, head in repository.branches(prefix):
-        commit = repository.commit(head)
-        details = commit.metadata
-        if details.get("mlops.model") != model or "mlops.landing" not in details:
-            continue  # a branch whose file never arrived
-        refused = details["mlops.landing"] == "refused"
-        landing = Landing(
-            branch=name,
-            kind=cast("Kind", details["mlops.kind"]),
-            window=details["mlops.window"],
-            version=details["mlops.version"],
-            commit=head,
-            refused=refused,
-            problems=tuple(json.loads(details.get("mlops.problems", "[]"))),
-            notes=tuple(json.loads(details.get("mlops.notes", "[]"))),
-            replaces=details.get("mlops.replaces") == "true",
-        )
-        found.append((landing.window, landing.kind, commit.created_at, landing))
+        if (name, head) in _known:
+            known = _known[name, head]
+        else:
+            known = _landing(name, repository.commit(head))
+            if len(_known) >= _MANY:
+                _known.clear()
+            _known[name, head] = known
+        if known is not None and known[0] == model:
+            _, at, landing = known
+            found.append((landing.window, landing.kind, at, landing))
     return [landing for *_, landing in sorted(found, key=lambda entry: entry[:3])]
+
+
+def _landing(branch: str, commit: Commit) -> tuple[str, datetime, Landing] | None:
+    """Return whose it is, when it landed, and what; None for a branch whose file never arrived."""
+    details = commit.metadata
+    wanted = ("mlops.model", "mlops.landing", "mlops.kind", "mlops.window", "mlops.version")
+    if any(name not in details for name in wanted) or details["mlops.kind"] not in KINDS:
+        return None
+    try:
+        problems, notes = (
+            tuple(map(str, json.loads(details.get(f"mlops.{name}", "[]"))))
+            for name in ("problems", "notes")
+        )
+    except (ValueError, TypeError):  # others can write to our branches
+        problems, notes = ("its report can't be read",), ()
+    landing = Landing(
+        branch=branch,
+        kind=details["mlops.kind"],
+        window=details["mlops.window"],
+        version=details["mlops.version"],
+        commit=commit.id,
+        refused=details["mlops.landing"] == "refused",
+        problems=problems,
+        notes=notes,
+        replaces=details.get("mlops.replaces") == "true",
+    )
+    return details["mlops.model"], commit.created_at, landing
 
 
 def newest(
@@ -481,11 +508,7 @@ def newest(
 
 def landed_versions(repository: Repository, declaration: Declaration, kind: Kind) -> dict[str, str]:
     """Return window -> checksum of what lies there: on a landing branch, else on main."""
-    prefix = f"{declaration.name}/{kind}/"
-    versions = {
-        info.path.removeprefix(prefix).removesuffix(".parquet"): info.checksum
-        for info in repository.objects(MAIN, prefix)
-    }
+    versions = dict(held(repository, declaration.name, MAIN).files[kind])
     for landing in landings(repository, declaration.name):
         if landing.kind == kind and not landing.refused:
             versions[landing.window] = landing.version

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mlops_assets import clock
+from mlops_assets.batches.held import Held, held
 from mlops_assets.batches.landing import KINDS, landed_versions
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import BatchRefusedError
@@ -59,6 +62,15 @@ def missing_windows(landed: LandedWindows, declaration: Declaration) -> Missing:
     """Say what did not land though later data did."""
     if not landed.batches or landed.now is None:
         return Missing((), ())
+    asked = (landed.batches, landed.labels, declaration.windows, declaration.labels)
+    known = _missing.get(declaration.name)
+    if known is None or known[0] != asked:
+        known = asked, _missing_of(landed, declaration, landed.now)
+        _missing[declaration.name] = known
+    return known[1]
+
+
+def _missing_of(landed: LandedWindows, declaration: Declaration, now: datetime) -> Missing:
     there, labelled = set(landed.batches), set(landed.labels)
     absent = []
     window, newest = landed.batches[0], landed.batches[-1]
@@ -66,8 +78,8 @@ def missing_windows(landed: LandedWindows, declaration: Declaration) -> Missing:
         if window not in there:
             absent.append(window)
         window = declaration.windows.key(declaration.windows.ends(window))
-    now = landed.now
-    late = [w for w in landed.batches if w not in labelled and declaration.matures(w) <= now]
+    due = bisect_right(landed.batches, now, key=declaration.matures)
+    late = [window for window in landed.batches[:due] if window not in labelled]
     return Missing(tuple(absent), tuple(late))
 
 
@@ -77,21 +89,34 @@ def landed_windows(repository: Repository, declaration: Declaration, ref: str) -
     What others put beside them that is no declared window counts for nothing, nor does a window
     that has not ended yet by the wall clock: it would set the data's clock to a time to come.
     """
-    held = {}
+    there = held(repository, declaration.name, ref)
     present = declaration.windows.key(clock.now())
-    for kind in KINDS:
-        prefix = f"{declaration.name}/{kind}/"
-        names = (info.path.removeprefix(prefix) for info in repository.objects(ref, prefix))
-        keys = (name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
-        held[kind] = sorted(
-            key for key in keys if key < present and declaration.windows.declares(key)
+    asked = (there.commit, present, declaration.windows, declaration.labels)
+    known = _landed.get(declaration.name)
+    if known is None or known[0] != asked:
+        known = asked, _landed_of(there, declaration, present)
+        _landed[declaration.name] = known
+    return known[1]
+
+
+def _landed_of(there: Held, declaration: Declaration, present: str) -> LandedWindows:
+    batches, labels = (
+        sorted(
+            key for key in there.files[kind] if key < present and declaration.windows.declares(key)
         )
-    if not held["batches"]:
-        return LandedWindows((), tuple(held["labels"]), (), None)
-    now = declaration.windows.ends(held["batches"][-1])
-    both = set(held["batches"]) & set(held["labels"])
-    mature = sorted(window for window in both if declaration.matures(window) <= now)
-    return LandedWindows(tuple(held["batches"]), tuple(held["labels"]), tuple(mature), now)
+        for kind in KINDS
+    )
+    if not batches:
+        return LandedWindows((), tuple(labels), (), None)
+    now = declaration.windows.ends(batches[-1])
+    due = bisect_right(batches, now, key=declaration.matures)
+    mature = sorted(set(batches[:due]) & set(labels))
+    return LandedWindows(tuple(batches), tuple(labels), tuple(mature), now)
+
+
+# of each model the newest answer: sensors ask every few seconds, and a history can be long
+_landed: dict[str, tuple[Hashable, LandedWindows]] = {}
+_missing: dict[str, tuple[Hashable, Missing]] = {}
 
 
 def refuse_jump(repository: Repository, declaration: Declaration, window: str) -> None:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets import clock
 from mlops_assets.batches.landing import KINDS, MAIN, landed_versions, landings
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
-from mlops_assets.monitoring.meaning import Figures, Series
+from mlops_assets.monitoring.meaning import Figures, Meaning, Series
 from mlops_assets.profiles.store import Store
 from mlops_assets.windows import Windows
 
@@ -90,9 +90,51 @@ def agenda(
 ) -> Agenda:
     """Return what is due and what waits.
 
-    With `until`, windows after it are not looked at.
+    With `until`, windows after it are not looked at. While neither the repository nor the store
+    nor the declaration changes, and no window ends that waits for that, the answer is remembered:
+    sensors ask every few seconds.
     """
-    model, windows, now = declaration.name, declaration.windows, clock.now()
+    model, now = declaration.name, clock.now()
+    # commits name their whole content, so that no two repositories can be taken for each other
+    mark = (
+        until,
+        declaration.digest(),
+        Meaning.declared(declaration),
+        repository.resolve(MAIN),
+        tuple(repository.branches(f"landing-{model}-")),
+        store.mark(),
+    )
+    known = _remembered.get(model)
+    if known is None or known.mark != mark or not known.since <= now < known.until:
+        found = _agenda(repository, store, declaration, now)
+        ends = [one.until for one in found.waiting if one.until is not None]
+        kept = Agenda(
+            tuple(one for one in found.work if until is None or one.window <= until),
+            tuple(one for one in found.waiting if until is None or one.window <= until),
+        )
+        known = _Remembered(mark, kept, now, min(ends, default=_NEVER))
+        _remembered[model] = known
+    return known.agenda
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """An answer: of which state it is, and between which moments it holds."""
+
+    mark: Hashable
+    agenda: Agenda
+    since: datetime
+    until: datetime
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_remembered: dict[str, _Remembered] = {}  # of each model the newest
+
+
+def _agenda(
+    repository: Repository, store: Store, declaration: Declaration, now: datetime
+) -> Agenda:
+    model, windows, present = declaration.name, declaration.windows, declaration.windows.key(now)
     landed_on_branches = landings(repository, model)
     refused = {
         (landing.kind, landing.window, landing.version)
@@ -108,7 +150,7 @@ def agenda(
         for kind in KINDS
     }
     landed = {
-        kind: {window: one for window, one in there[kind].items() if windows.has_ended(window, now)}
+        kind: {window: one for window, one in there[kind].items() if window < present}
         for kind in KINDS
     }
     waits = [
@@ -167,13 +209,8 @@ def agenda(
         tuple(
             Work(model, window, tuple(work[window][0]), tuple(work[window][1]))
             for window in sorted(work)
-            if until is None or window <= until
         ),
-        tuple(
-            one
-            for one in sorted(waits, key=lambda one: (one.window, one.kind))
-            if until is None or one.window <= until
-        ),
+        tuple(sorted(waits, key=lambda one: (one.window, one.kind))),
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -116,6 +116,13 @@ class Store:
             if kept.is_current(self._current()):
                 return kept.rows
             return self._read(lambda: kept.bring_up_to_date(self._index))
+
+    def mark(self) -> Hashable:
+        """Return what changes when something comes in, of whatever kind."""
+        if not self.root.exists():
+            return None
+        state = self._current()
+        return state.making, *sorted(state.last.items())
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> pl.DataFrame:
         """Run a read-only statement over the tables, which are named as the kinds.

@@ -130,11 +130,12 @@ def history(root: Path, windows: int) -> Store:
     with index._attached(read_only=False) as engine:
         for kind, made in rows.items():
             engine.execute(f'INSERT INTO store."{kind}" {made}')
-        engine.execute(f"UPDATE store.{_state(engine)} SET last = {windows * 40}")
+        engine.execute(f"UPDATE store.{state_table(engine)} SET last = {windows * 40}")
     return Store(root)
 
 
-def _state(engine: Any) -> str:
+def state_table(engine: Any) -> str:
+    """Return the name of the table that says how far the index is."""
     (name,) = engine.execute(
         "SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'state_%'"
     ).fetchone()
