@@ -16,6 +16,7 @@ from mlops_assets.assets.predictions import SCORE
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import DeclarationError, MlopsError, did_you_mean
 from mlops_assets.profiles import retention
+from mlops_assets.profiles.past import finding
 from mlops_assets.profiles.profile import Profile, profile, profile_segments
 from mlops_assets.profiles.segments import Segments, largest, pooled
 from mlops_assets.profiles.shapes import Shape, shape
@@ -206,6 +207,8 @@ def record(
             "sentence": verdict.sentence,
             "policy": verdict.policy,
             "detail": detail,
+            "finding": finding(verdict),
+            "past": judged.past,
         },
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from mlops_assets.profiles.drift import (
     insufficient,
     judge,
 )
+from mlops_assets.profiles.past import COLUMNS, Finding, past_of, read_finding
 from mlops_assets.profiles.profile import Profile, profile, profile_segments
 from mlops_assets.profiles.reference import PREDICTION, windows_of
 from mlops_assets.profiles.retention import merged_into
@@ -42,6 +43,7 @@ class Judged:
     reference: str | None = None
     windows: Mapping[str, str] = field(default_factory=dict)
     compared: Reference | None = None
+    past: str | None = None  # digest of what it takes from the windows before
 
 
 @dataclass(frozen=True)
@@ -81,28 +83,51 @@ class Bench:
         if entry is None or entry.reference is None:
             reason = "there is no champion yet to compare this window with"
             return Judged(insufficient(window, policy, reason, taken.rows))
-        rows = {
-            row["window"]: row
-            for row in self.store.latest("verdicts", model=self.declaration.name)
-            if row["window"] < window
+        rows: dict[str, Row] = {
+            name: row
+            for name, row in self.store.newest(
+                "verdicts", *COLUMNS, model=self.declaration.name
+            ).items()
+            if name < window
         }
+        past = past_of(policy, rows, window, entry.version)
         try:
             reference, made_of = self.reference(policy, window, entry, rows)
         except ProfileError as error:
-            return Judged(insufficient(window, policy, str(error), taken.rows))
-        before = counting(rows.values(), entry, policy)
+            said = insufficient(window, policy, str(error), taken.rows)
+            return Judged(said, past=past.digest)
+        findings = {name: self.finding(rows[name]) for name in past.windows}
         verdict = judge(
             reference,
             window,
             taken,
             policy,
-            earlier=[_earlier(row["exceeds"], row["detail"]) for row in before],
-            unjudged=self.unjudged(window, entry, before, rows),
+            earlier=[Earlier(*findings[name][0]) for name, _ in past.counted],
+            unjudged=self.unjudged(window, entry, [rows[name] for name, _ in past.counted], rows),
             segments=segments,
-            earlier_of={name: earlier_of(name, before) for name in reference.segments},
+            earlier_of={
+                segment: [
+                    Earlier(*findings[name][1][segment])
+                    for name in sorted(findings)
+                    if segment in findings[name][1]
+                ]
+                for segment in reference.segments
+            },
         )
         blob = None if made_of else entry.reference
-        return Judged(verdict, blob, made_of, reference)
+        return Judged(verdict, blob, made_of, reference, past.digest)
+
+    def finding(self, row: Row) -> Finding:
+        """Return what was found of an earlier window; of older rows it stands in their detail."""
+        if row["finding"]:
+            return read_finding(row["finding"])
+        detail = self._detail(row["window"])
+        judged = {
+            name: (bool(part["exceeds"]), bool(part["prediction_exceeds"]))
+            for name, part in detail["segments"].items()
+            if part["verdict"] != "insufficient"
+        }
+        return (bool(row["exceeds"]), bool(detail["prediction_exceeds"])), judged
 
     def reference(
         self, policy: DriftPolicy, window: str, entry: Entry, rows: Mapping[str, Row]
@@ -144,9 +169,7 @@ class Bench:
         """Return the windows after the last that counts for this verdict, each with why."""
         windows = self.declaration.windows
         last = max([entry.window, *(str(row["window"]) for row in before)])
-        landed = {
-            row["window"] for row in self.store.latest("batches", model=self.declaration.name)
-        }
+        landed = self.store.newest("batches", "version", model=self.declaration.name)
         found = []
         # a declaration that begins later now knows the champion's windows no more
         one = windows.key(windows.ends(last)) if windows.declares(last) else windows.start
@@ -172,13 +195,19 @@ class Bench:
                 )
         return Profile.from_bytes(self.store.blob(blob))
 
+    def _detail(self, window: str) -> dict[str, Any]:
+        (row,) = self.store.latest("verdicts", model=self.declaration.name, window=window)
+        return dict(row["detail"])
+
     def _segment_profiles(
         self, policy: DriftPolicy, judged: Sequence[Row], features: set[str]
     ) -> dict[str, dict[str, Profile]]:
         if not policy.segments:
             return {}
         # verdicts from before there were segments name none
-        named = {row["window"]: row["detail"].get("segment_profiles") for row in judged}
+        named = {
+            row["window"]: self._detail(row["window"]).get("segment_profiles") for row in judged
+        }
         profiles = {
             window: {name: self._profile(window, blob) for name, blob in parts.items()}
             for window, parts in named.items()
@@ -186,34 +215,6 @@ class Bench:
         }
         kept = largest(profiles, policy.most_segments)
         return {name: _only(p, features) for name, p in by_segment(profiles, kept).items()}
-
-
-def counting(rows: Iterable[Row], entry: Entry, policy: DriftPolicy) -> list[Row]:
-    """Return the rows of windows judged by this policy against this champion, oldest first."""
-    return sorted(
-        (
-            row
-            for row in rows
-            if row["champion"] == entry.version
-            and row["policy"] == policy.hash
-            and row["verdict"] != "insufficient"
-        ),
-        key=lambda row: str(row["window"]),
-    )
-
-
-def earlier_of(segment: str, before: Iterable[Row]) -> list[Earlier]:
-    """Return what these windows' verdicts said of one segment, where it was judged."""
-    found = (row["detail"]["segments"].get(segment) for row in before)
-    return [
-        _earlier(part["exceeds"], part)
-        for part in found
-        if part is not None and part["verdict"] != "insufficient"
-    ]
-
-
-def _earlier(exceeds: bool, detail: Mapping[str, Any]) -> Earlier:
-    return Earlier(exceeds, detail["prediction_exceeds"])
 
 
 def _only(profiles: Mapping[str, Profile], names: set[str]) -> dict[str, Profile]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Container, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from mlops_assets.batches.landing import KINDS, MAIN, landed_versions, landings
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.meaning import Figures, Meaning, Series
+from mlops_assets.profiles.past import COLUMNS, Past, outdated
+from mlops_assets.profiles.policy import DriftPolicy
 from mlops_assets.profiles.store import Store
 from mlops_assets.windows import Windows
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 # performance ends both: estimated once a window is scored, measured once its labels are mature
 SCORING = ("batches", "features", "predictions", "drift_profile", "performance")
+JUDGING = ("drift_profile",)
 MEASURING: tuple[Figures, ...] = ("performance", "staleness")
 # what else says in what a figure is counted
 UNIT: Mapping[Figures, str] = {"performance": "metric", "staleness": "measure"}
@@ -169,7 +172,7 @@ def _agenda(
         for one in landed_on_branches
         if not one.refused and not windows.declares(one.window)
     ]
-    judged = store.newest("verdicts", "batch_version", "champion", model=model)
+    judged = store.newest("verdicts", "batch_version", *COLUMNS, model=model)
     labelled = store.newest("labels", "version", model=model)
     series = Series.of(declaration, store)
     measured = {
@@ -198,13 +201,13 @@ def _agenda(
             continue
         labels = labelled[window]["version"] if window in labelled else ""
         versions = (row["batch_version"], labels)
-        stages = tuple(
-            stage
-            for stage in MEASURING
-            if not is_of(measured[stage].get(window), versions, series, stage)
-        )
+        rows = {stage: measured[stage].get(window) for stage in MEASURING}
+        stages = unmeasured(rows, versions, series)
         if stages:  # in another meaning it is another piece of work
             add(window, stages, "/".join((*versions, *map(series.digest, stages))))
+    others = landed["batches"].keys() - work.keys()
+    for window, past in judged_otherwise(store, declaration, judged, others):
+        add(window, JUDGING, past.digest)
     return Agenda(
         tuple(
             Work(model, window, tuple(work[window][0]), tuple(work[window][1]))
@@ -214,6 +217,23 @@ def _agenda(
     )
 
 
+def judged_otherwise(
+    store: Store,
+    declaration: Declaration,
+    judged: Mapping[str, Mapping[str, Any]],
+    windows: Container[str],
+) -> Iterator[tuple[str, Past]]:
+    """Yield those of the windows whose verdicts were made of another past than there is now.
+
+    One is left as it is where a profile that it would be made of was merged with others of its
+    month: it can't be made again.
+    """
+    policy = DriftPolicy.declared(declaration.drift, declaration.windows.per_year)
+    for window, past in outdated(policy, judged):
+        if window in windows and all(store.has_blob(profile) for _, profile, _ in past.reference):
+            yield window, past
+
+
 def unfinished(windows: Windows, window: str) -> str:
     """Say for what a window waits that is not over yet by the wall clock."""
     return (
@@ -221,10 +241,14 @@ def unfinished(windows: Windows, window: str) -> str:
     )
 
 
-def is_of(
-    row: Mapping[str, Any] | None, versions: tuple[str, str], series: Series, figures: Figures
-) -> bool:
-    """Say whether a window was measured on this batch and these labels, in what is declared now."""
-    if row is None or (row["batch_version"], row["labels_version"]) != versions:
-        return False
-    return series.holds(figures, row)
+def unmeasured(
+    rows: Mapping[Figures, Mapping[str, Any] | None], versions: tuple[str, str], series: Series
+) -> tuple[Figures, ...]:
+    """Return the stages that did not measure this batch and these labels in what is declared now."""
+    return tuple(
+        stage
+        for stage, row in rows.items()
+        if row is None
+        or (row["batch_version"], row["labels_version"]) != versions
+        or not series.holds(stage, row)
+    )

@@ -54,10 +54,11 @@ KINDS: Mapping[str, tuple[Field, ...]] = {
     "labels": _fields(
         "*model str, *window str, version str, commit_id str, rows int, positives int?, unknown int"
     ),
+    # what later verdicts go by of it, and of what of earlier ones it was made (see profiles.past)
     "verdicts": _fields(
         "*model str, *window str, batch_version str, champion int?, profile str, reference str?, "
         "rows int, score float?, score_limit float?, exceeds bool, verdict str, sentence str, "
-        "policy str, detail json, features_commit str"
+        "policy str, detail json, features_commit str, finding str?, past str?"
     ),
     "distances": _fields(
         "*model str, *window str, *feature str, champion int, kind str, distance float, "
