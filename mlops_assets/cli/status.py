@@ -1,6 +1,7 @@
 """`mlops status`: what serves, what was decided and why, and what each window looked like.
 
-Read from the home alone, without Dagster or MLflow, so it answers at once and at any time.
+Read from the home alone, without MLflow, and without Dagster unless its files say that something
+may hang: so it answers at once and at any time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlops_assets.batches.landing import KINDS, MAIN, landings
+from mlops_assets.cli.hanging import read_halted
 from mlops_assets.cli.output import stdout
 from mlops_assets.errors import UnknownNameError
 from mlops_assets.home import Home
@@ -54,13 +56,18 @@ def read_status(model: str | None = None) -> dict[str, Any]:
         raise UnknownNameError.among("model with any state here", model, models)
     repository = existing_repository(home.repository, home.cache)
     store, ledger = Store(home.store), Ledger(home.ledger)
+    shown = [name for name in models if model is None or name == model]
+    halted = read_halted(home, shown)
     return {
         "home": str(home.root),
         "in_use_by": home.holder(),
         "models": [
-            of_model(name, store, ledger, repository)
-            for name in models
-            if model is None or name == model
+            {
+                **of_model(name, store, ledger, repository),
+                "hanging": halted.runs.get(name, []),
+                "stopped_sensors": halted.sensors.get(name, []),
+            }
+            for name in shown
         ],
     }
 
@@ -197,6 +204,7 @@ def show_model(model: dict[str, Any]) -> None:
     if model["paused"]:
         why = f": {model['paused']['reason']}" if model["paused"]["reason"] else ""
         stdout.print(f"  [yellow]paused[/yellow] by {escape(model['paused']['by'] + why)}")
+    show_halted(model)
     if model["outdated"]:
         stdout.print(
             f"  [yellow]outdated:[/yellow] {', '.join(model['outdated'])} changed since the champion "
@@ -222,6 +230,16 @@ def show_model(model: dict[str, Any]) -> None:
         stdout.print(f"  {one['window']} held back ({one['trigger']})")
         stdout.print(f"    [dim]{escape(one['reason'])}[/dim]")
     show_windows(model["windows"])
+
+
+def show_halted(model: dict[str, Any]) -> None:
+    """Print what does not go on by itself, why, and what to do."""
+    for one in model["stopped_sensors"]:
+        stdout.print(f"  [yellow]stopped:[/yellow] {one['sensor']}: {one['why']}; {one['do']}")
+    for one in model["hanging"]:
+        about = f" for {one['about']}" if one["about"] else ""
+        line = f"run {one['run'][:8]} of {one['job']}{about} ({one['status']}): {one['why']}"
+        stdout.print(f"  [yellow]hanging:[/yellow] {escape(line)}; {one['do']}")
 
 
 def show_windows(windows: list[dict[str, Any]]) -> None:

@@ -1,0 +1,88 @@
+"""What does not go on by itself is said, with what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+from mlops_assets.cli.hanging import may_be_halted, read_halted, why_it_hangs
+from mlops_assets.cli.status import show_model
+from tests.conftest import Played
+from tests.sensors.test_runs import left_behind
+
+
+@pytest.mark.parametrize(
+    ("status", "life", "minutes", "served", "why"),
+    [
+        ("STARTED", "lives", 5.0, True, None),
+        ("STARTED", "lives", 500.0, True, "running for 500 minutes"),
+        ("STARTED", "dead", 0.1, True, "process is gone"),
+        ("CANCELING", "lives", 30.0, True, "told to stop"),
+        ("QUEUED", "unknown", 0.0, True, None),
+        ("QUEUED", "unknown", 0.0, False, "waits for a daemon"),
+        ("STARTING", "unknown", 0.2, True, None),
+    ],
+)
+def test_a_run_hangs_where_it_does_not_end_by_itself(
+    status: str, life: str, minutes: float, served: bool, why: str | None
+) -> None:
+    found = why_it_hangs(status, life, minutes, served=served)  # type: ignore[arg-type]  # one of three
+    assert (found is None) == (why is None)
+    assert found is None or (why in found[0] and found[1])  # type: ignore[operator]  # not None then
+
+
+def test_dead_runs_and_stopped_sensors_are_in_the_status(
+    played: Played, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given a home in which nothing hangs, Dagster is not even asked
+    home = played.project.home
+    played.land(0)
+    assert not may_be_halted(home.dagster)
+    # when a daemon was killed during a run, and somebody stopped a sensor
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    run = left_behind(played, gone.pid)
+    where = LoadableTargetOrigin(executable_path=sys.executable, module_name="tiny_project")
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(where, "tiny_project")
+    origin = RemoteInstigatorOrigin(
+        RemoteRepositoryOrigin(location, "__repository__"), "tiny__data"
+    )
+    played.instance.add_instigator_state(
+        InstigatorState(
+            origin, InstigatorType.SENSOR, InstigatorStatus.STOPPED, SensorInstigatorData()
+        )
+    )
+    # then the status says both, and what to do
+    found = played.status
+    (hanging,), (stopped,) = found["hanging"], found["stopped_sensors"]
+    assert hanging["run"] == run.run_id
+    assert (hanging["why"], hanging["do"]) == (
+        "its process is gone",
+        "`mlops dev` or a replay ends it",
+    )
+    assert stopped["sensor"] == "tiny__data"
+    show_model(found)
+    said = capsys.readouterr().out
+    assert "its process is gone" in said
+    assert "nothing is ingested; start it in Dagster" in said
+    # and not of another model
+    assert read_halted(home, ["other"]).runs == read_halted(home, ["other"]).sensors == {}
+    # and nothing hangs once it was ended
+    played.player.evaluate("decision")
+    assert played.status["hanging"] == []
+    assert played.instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.CANCELED  # type: ignore[union-attr]  # it is there
