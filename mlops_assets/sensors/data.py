@@ -33,6 +33,8 @@ from mlops_assets.sensors.runs import (
 )
 
 SHOWN = 5  # reasons in what a tick says of itself
+# runs of a model that are asked for and not done: a tick has to stay short, and the queue in order
+AT_ONCE = 25
 
 
 def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDefinition:
@@ -56,9 +58,13 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
             return dg.SensorResult(skip_reason=dg.SkipReason(problem), cursor=context.cursor)
         found = agenda(versions, records, declaration, mlops_repository.until)
         runs = RunsOfWork.read(context.instance, records, declaration, found.work)
-        requests, reported = [], []
+        requests: list[dg.RunRequest] = []
+        reported: list[Work] = []
         said = [one.reason for one in found.waiting]
-        for work in found.work:
+        for place, work in enumerate(found.work):
+            if len(requests) + len(runs.busy) >= AT_ONCE:
+                said.append(f"{len(found.work) - place} more wait for their turn")
+                break
             try:
                 asked = request(runs, work)
             except Exception as error:
@@ -93,6 +99,7 @@ class RunsOfWork:
         busy: window -> the run that works on it or waits for its turn, whoever started it.
         again: window -> when a person last asked for it once more.
         by_mark: the runs for each piece of work, the newest first.
+        partitions: as Dagster knows them by its clock.
 
     """
 
@@ -102,6 +109,7 @@ class RunsOfWork:
     busy: Mapping[str, str]
     again: Mapping[str, datetime]
     by_mark: Mapping[str, Sequence[dg.RunRecord]]
+    partitions: dg.TimeWindowPartitionsDefinition
 
     @classmethod
     def read(
@@ -123,7 +131,7 @@ class RunsOfWork:
             for row in store.rows("controls", model=declaration.name, action="retry")
         }
         by_mark = by_tag(instance, WORK_TAG, [work.mark for work in due])
-        return cls(instance, store, declaration, busy, again, by_mark)
+        return cls(instance, store, declaration, busy, again, by_mark, partitions(declaration))
 
     def tried(self, work: Work) -> Tried:
         """Sum up the runs for a piece of work since a person last asked for it."""
@@ -141,7 +149,7 @@ class RunsOfWork:
 def request(runs: RunsOfWork, work: Work) -> dg.RunRequest | str:
     """Return the run request of a piece of work, or why it is not asked for."""
     # Dagster looks at this when our tick is over, and then fails it with all its requests
-    if not partitions(runs.declaration).has_partition_key(work.window):
+    if not runs.partitions.has_partition_key(work.window):
         return f"{work.window} waits: Dagster, by its clock, knows no such partition yet"
     if work.window in runs.busy:
         return f"run {runs.busy[work.window][:8]} works on {work.window}"

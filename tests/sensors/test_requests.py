@@ -1,0 +1,67 @@
+"""What one tick of the data sensor asks for: the oldest, a few at a time, past what can't be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from mlops_assets.batches.landing import land
+from mlops_assets.declaration import Declaration
+from mlops_assets.resources import RepositoryResource, StoreResource
+from mlops_assets.sensors import data
+from mlops_assets.versions import open_repository
+from tests import tiny
+
+
+def tick(folder: Path, declaration: Declaration) -> dg.SensorResult:
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_sensor_context(
+            instance=instance,
+            cursor="no JSON",  # a person can set it to anything
+            resources={
+                "mlops_repository": RepositoryResource(url=str(folder / "repository")),
+                "mlops_store": StoreResource(root=str(folder / "store")),
+            },
+        )
+        result = data.build(declaration, "job")(context)
+        assert isinstance(result, dg.SensorResult)
+        return result
+
+
+def put(folder: Path, declaration: Declaration, *windows: str) -> None:
+    for window in windows:
+        file = folder / f"{window}.parquet"
+        tiny.batch(0)[0].write_parquet(file)
+        repository = open_repository(str(folder / "repository"))
+        land(repository, declaration, file, kind="batches", window=window)
+
+
+def asked(result: dg.SensorResult) -> list[str | None]:
+    return [one.partition_key for one in result.run_requests or ()]
+
+
+def test_the_oldest_are_asked_for_and_the_others_wait_for_their_turn(
+    tmp_path: Path, declaration: Declaration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "AT_ONCE", 2)
+    put(tmp_path, declaration, *(tiny.window(number) for number in (2, 0, 1)))
+    assert asked(tick(tmp_path, declaration)) == [tiny.window(0), tiny.window(1)]
+
+
+def test_a_window_that_dagster_does_not_know_holds_up_no_other(
+    tmp_path: Path, declaration: Declaration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a clock of ours that is years ahead of Dagster's
+    monkeypatch.setenv("MLOPS_NOW", "2190-06-01T00:00:00Z")
+    windows = declaration.windows.model_copy(update={"end": None})
+    ahead = declaration.model_copy(update={"windows": windows})
+    put(tmp_path, ahead, "2190-05-10")
+    result = tick(tmp_path, ahead)
+    assert asked(result) == []
+    assert isinstance(result.skip_reason, dg.SkipReason)
+    assert "2190-05-10 waits: Dagster" in str(result.skip_reason.skip_message)
+    # then that of a known window is asked for
+    put(tmp_path, ahead, tiny.window(0))
+    assert asked(tick(tmp_path, ahead)) == [tiny.window(0)]
