@@ -14,12 +14,18 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from mlops_assets.declaration import Declaration
+from mlops_assets.monitoring.effects import EFFECTS, EXPLAINED
 
 PAGE = Path(__file__).parents[2] / "docs/declaration.md"
 HEAD = """\
 # The declaration
 
 The fields of a model's `defs.yaml`, below `attributes`. References such as `.schema:Customers` name a module beside the file and a name in it; `package.module:NAME` works too. `dg check yaml` names what is wrong, with its line. In Python, the same is `ModelComponent(Declaration(...))` in a function decorated by `@dg.component_instance`.
+"""
+
+CHANGING = """\
+## Changing a declaration
+The last column of each table says what changing the field does. Nothing that was recorded is ever deleted or rewritten; what is measured again stands beside it.
 """
 
 
@@ -49,8 +55,11 @@ def shown(annotation: Any) -> str:
     )
 
 
-def table(model: type[BaseModel]) -> str:
-    rows = ["| field | type | default | bounds | meaning |", "|---|---|---|---|---|"]
+def table(model: type[BaseModel], section: str = "") -> str:
+    rows = [
+        "| field | type | default | bounds | meaning | changing it |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -58,9 +67,22 @@ def table(model: type[BaseModel]) -> str:
         default = field.get_default(call_default_factory=True)
         value = "required" if default is PydanticUndefined else f"`{default!r}`"
         rows.append(
-            f"| `{name}` | {shown(kind)} | {value} | {bounds(field)} | {field.description} |"
+            f"| `{name}` | {shown(kind)} | {value} | {bounds(field)} | {field.description} | "
+            f"{effects(f'{section}{name}')} |"
         )
     return "\n".join(rows)
+
+
+def effects(path: str) -> str:
+    """Return what changing a field does; a part of its own has one line for each of its fields."""
+    found = {EFFECTS[one] for one in EFFECTS if one == path or one.startswith(f"{path}.")}
+    return ", ".join(sorted(found))
+
+
+def legend() -> str:
+    head = ["| changing it | does to what was recorded |", "|---|---|"]
+    rows = [f"| {effect} | {said} |" for effect, said in EXPLAINED.items()]
+    return "\n".join([CHANGING, *head, *rows])
 
 
 def page() -> str:
@@ -68,7 +90,8 @@ def page() -> str:
     for name, field in Declaration.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            parts.append(f"\n## `{name}`\n{field.description}\n\n{table(kind)}")
+            parts.append(f"\n## `{name}`\n{field.description}\n\n{table(kind, name + '.')}")
+    parts.append(f"\n{legend()}")
     return "\n".join(parts) + "\n"
 
 
