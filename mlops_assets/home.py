@@ -101,6 +101,12 @@ class Home:
             return None
         return "file://" + quote(str(self.root / "mlflow" / "artifacts"))
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was ever kept in it."""
+        kept = (self.root / part for part in ("dagster", "repository", "store", "ledger"))
+        return not any(part.exists() for part in kept)
+
     def prepare(self) -> Home:
         """Make the folders and the Dagster instance's settings, where they are not there yet.
 

@@ -238,6 +238,7 @@ def shown(judged: Judged, taken: Profile, entry: Entry | None) -> dict[str, Any]
         if verdict.alarms_per_year is not None
         else "none",
         "warnings": list(verdict.warnings),
+        **({"budget": verdict.budget_short} if verdict.budget_short else {}),
         **({"segments": said} if said else {}),
     }
 

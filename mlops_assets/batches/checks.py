@@ -11,6 +11,7 @@ import polars as pl
 
 from mlops_assets.errors import DeclarationError, did_you_mean
 from mlops_assets.windows import Windows
+from mlops_assets.words import visible
 
 _KEYS_AT_ONCE = 5_000_000  # about 500 MB of them
 SHOWN = 5  # examples in a message; a report is read by a person
@@ -240,7 +241,7 @@ def _named(frame: pl.LazyFrame, key: Sequence[str]) -> str:
     """Name some keys."""
     # not the least ones: sorting needs them all
     some = frame.select(key).head(SHOWN).collect(engine="streaming").sort(key)
-    return ", as " + "; ".join("/".join(str(part) for part in row) for row in some.iter_rows())
+    return ", as " + "; ".join("/".join(map(visible, row)) for row in some.iter_rows())
 
 
 def _foreign_windows(frame: pl.LazyFrame, window: str, windows: Windows, time: str) -> list[str]:
@@ -262,7 +263,7 @@ def _examples(frame: pl.LazyFrame, key: Sequence[str]) -> str:
         frame.group_by(key).len().filter(pl.col("len") > 1).drop("len").bottom_k(SHOWN, by=key)
     )
     some = repeated.collect(engine="streaming").sort(key)
-    return ", as " + "; ".join("/".join(str(part) for part in row) for row in some.iter_rows())
+    return ", as " + "; ".join("/".join(map(visible, row)) for row in some.iter_rows())
 
 
 def _broken_rules(frame: pl.LazyFrame, contract: type[dy.Schema], key: Sequence[str]) -> list[str]:

@@ -2,26 +2,80 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mlops_assets.cli.output import AsJson, interruptible, print_json, stderr, stdout
+from mlops_assets.cli.output import (
+    AsJson,
+    interruptible,
+    name_home,
+    print_json,
+    shown,
+    stderr,
+    stdout,
+)
 from mlops_assets.cli.store import store
+from mlops_assets.errors import MlopsError
+from mlops_assets.home import Home
 
 app = typer.Typer(
     name="mlops",
-    help="The life of your models: land data, see what was decided and why, decide yourself.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 app.add_typer(store)
 
 Model = Annotated[str, typer.Argument(help="Name of a declared model.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the decision.")]
+
+
+# these name the home themselves, or work on none
+NAMES_IT = ("status", "env", "check")
+
+
+def say_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            said = version("mlops-assets")
+        except PackageNotFoundError:
+            said = "(not installed: run from its sources)"
+        stdout.print(f"mlops_assets {said}", markup=False)
+        raise typer.Exit
+
+
+def name_unless_failed(home: Home) -> None:
+    """Name the home at the end of a command; an error is a line by itself."""
+    if not isinstance(sys.exc_info()[1], MlopsError):
+        name_home(home)
+
+
+@app.callback()
+def mlops(
+    context: typer.Context,
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=say_version, is_eager=True),
+    ] = False,
+) -> None:
+    """The life of your models: land data, see what was decided and why, decide yourself."""
+    asks_help = {"-h", "--help"} & set(sys.argv[1:])
+    if context.invoked_subcommand in NAMES_IT or asks_help:
+        return
+    home = Home.find()
+    if home.is_new:
+        name_home(home)
+    else:
+        context.call_on_close(lambda: name_unless_failed(home))
 
 
 @app.command()
@@ -172,8 +226,9 @@ def status(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show champion, retrainings, what was held back and why, and every window's verdict."""
-    from mlops_assets.cli.status import read_status, show_status
+    """Show what needs you, champion, retrainings, what was held back and why, and the windows."""
+    from mlops_assets.cli.status import read_status
+    from mlops_assets.cli.status_text import show_status
 
     found = read_status(model)
     if as_json:
@@ -388,9 +443,7 @@ def env() -> None:
     """Print what a shell needs for Dagster's own commands: eval "$(mlops env)"."""
     from shlex import quote
 
-    from mlops_assets.home import Home
-
     home = Home.find().prepare()
     for name, value in home.environment().items():
-        stdout.print(f"export {name}={quote(value)}", markup=False)
-    stderr.print(f"[dim]# state lives in {home.root}[/dim]")
+        print(f"export {name}={quote(value)}")  # noqa: T201  # for a shell, to the letter
+    stderr.print(f"[dim]# state lives in {shown(home.root)}[/dim]")

@@ -18,7 +18,7 @@ from mlops_assets.batches.dvc import DvcProject
 from mlops_assets.batches.importing import RESULTS, Outcome, bring, plan
 from mlops_assets.batches.landing import KINDS, Kind
 from mlops_assets.batches.sources import in_folder, in_project
-from mlops_assets.cli.output import stderr, stdout
+from mlops_assets.cli.output import shown, stderr, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.errors import HomeError
 
@@ -93,7 +93,7 @@ class Summary:
             came = f" ({', '.join(one.files)})" if one.window else ""
             stdout.print(f"Refused: {what}{came}", style="red", markup=False)
             for problem in one.problems:
-                stdout.print(f"  - {problem}", markup=False)
+                stdout.print(f"  - {shown(problem)}")
         if len(self.refused) > SHOWN:
             stdout.print(f"... and {len(self.refused) - SHOWN} more; --json has them all")
         counted = Counter(note for one in self.outcomes for note in one.notes)
@@ -142,7 +142,7 @@ def import_history(
     declaration = project.playable(model)
     home = project.home.prepare()
     kind: Kind | None = None if labels is None else "labels" if labels else "batches"
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with (
         _staging(home, model) as staging,
         Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True) as progress,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -16,7 +15,7 @@ from mlops_assets.backtest.comparison import Backtest, Played, compared
 from mlops_assets.backtest.history import gathered
 from mlops_assets.backtest.plot import draw
 from mlops_assets.backtest.policies import declared, read_policy
-from mlops_assets.cli.output import stderr, stdout
+from mlops_assets.cli.output import shown, stderr, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.cli.replay import history
 from mlops_assets.decisions.hindsight import Best
@@ -131,7 +130,7 @@ class Judgement:
         if self.frozen is not None:
             stdout.print(f"  The first model alone: mean {self.metric} {self.frozen:.4f}.")
         for problem in self.refused:
-            stdout.print(f"  [red]left out[/red] {escape(problem)}")
+            stdout.print(f"  [red]left out[/red] {shown(problem)}")
         stdout.print()
         stdout.print(table)
         stdout.print()
@@ -168,7 +167,7 @@ def judge_policies(
             raise DeclarationError(f"two policies are called `{name}`; give one another `name`")
     home = project.home
     repository = existing_repository(home.repository, home.cache)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=stderr, transient=True) as progress:
         task = progress.add_task(f"{model}: reading the history")
 

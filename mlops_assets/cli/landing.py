@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets import clock
-from mlops_assets.cli.output import stdout
+from mlops_assets.cli.output import shown, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 
@@ -63,13 +63,13 @@ class Outcome:
         landing = self.landing
         if landing is None:
             what = "its work had failed and is tried again" if self.retried else "nothing to do"
-            stdout.print(f"{self.file}: main holds exactly this already; {what}.", markup=False)
+            stdout.print(f"{shown(self.file)}: main holds exactly this already; {what}.")
             return
         what = f"{landing.kind} of {landing.window}"
         if landing.refused:
             stdout.print(f"Refused: {what}. Main is untouched.", style="red", markup=False)
             for problem in landing.problems:
-                stdout.print(f"  - {problem}", markup=False)
+                stdout.print(f"  - {shown(problem)}")
             stdout.print(
                 f"It stays on branch {landing.branch} with its report. Mend the file and land it "
                 "again.",

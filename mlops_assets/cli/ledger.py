@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.markup import escape
-
-from mlops_assets.cli.output import stdout
+from mlops_assets.cli.output import shown, stdout
 from mlops_assets.errors import UnknownNameError
 from mlops_assets.home import Home
 from mlops_assets.registry.ledger import Ledger
@@ -22,11 +20,15 @@ def read_log(model: str) -> list[dict[str, Any]]:
     home = Home.find()
     entries = Ledger(home.ledger).entries(model)
     if not entries:
+        from mlops_assets.cli.declared import declared
+        from mlops_assets.cli.project import Project
         from mlops_assets.cli.status import known_models
 
-        known = known_models(home)
+        known = {*known_models(home), *declared(Project.find()).models}
         if model not in known:
-            raise UnknownNameError.among("model with any state here", model, known)
+            raise UnknownNameError.among(
+                "model, declared or with any state here,", model, sorted(known)
+            )
     return [
         {
             "at": entry.at,
@@ -55,12 +57,12 @@ def show_log(model: str, entries: list[dict[str, Any]]) -> None:
         version = f"v{entry['version']}" if entry["version"] is not None else "a challenger"
         style = "green" if entry["event"] == "promoted" else "yellow"
         stdout.print(
-            f"[bold]{entry['window']}[/bold]  [{style}]{entry['event']}[/{style}] {version}"
+            f"[bold]{shown(entry['window'])}[/bold]  [{style}]{entry['event']}[/{style}] {version}"
             f" (before: {'v' + str(entry['previous']) if entry['previous'] else 'none'},"
-            f" {entry['trigger']})"
+            f" {shown(entry['trigger'])})"
         )
-        stdout.print(f"  {escape(entry['reason'])}")
+        stdout.print(f"  {shown(entry['reason'])}")
         for gate in entry["gates"]:
             mark = "[green]passed[/green]" if gate["passed"] else "[red]failed[/red]"
-            stdout.print(f"  {mark} {escape(gate['name'])}: {escape(gate['sentence'])}")
+            stdout.print(f"  {mark} {shown(gate['name'])}: {shown(gate['sentence'])}")
         stdout.print(f"  [dim]data {str(entry['data_commit'])[:12]}, {entry['at']}[/dim]")

@@ -38,7 +38,11 @@ def migrate_to(url: str) -> dict[str, Any]:
         target = open_repository(url, home.cache) if url.startswith("lakefs://") else None
         if not isinstance(target, LakefsRepository):
             raise VersionsError(f"{url!r} is no lakeFS repository: name it as in lakefs://flights")
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+        )
         with Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True) as progress:
             task = progress.add_task("commits")
 

@@ -3,19 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 
-stdout = Console(highlight=False, soft_wrap=True)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+from mlops_assets.home import Home
+from mlops_assets.words import visible
+
+
+class Terminal(Console):
+    """A console that text from outside can't reach: of what is printed nothing steers it."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Render with every control character as its escape, but for ends of lines."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            if control or text.isprintable() or text == "\n":
+                yield segment
+            else:
+                yield Segment("\n".join(map(visible, text.split("\n"))), style)
+
+
+stdout = Terminal(highlight=False, soft_wrap=True)
+stderr = Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the documented JSON form.")]
+
+
+def shown(text: object) -> str:
+    """Return text from outside as one line of plain text inside of markup.
+
+    What comes from a file, a person or another program is data: it sets no colour, moves no
+    cursor and begins no line that could be taken for one of ours.
+    """
+    return escape(visible(text))
 
 
 @contextmanager
@@ -36,3 +65,8 @@ def complain(message: str) -> None:
 def print_json(value: Any) -> None:
     """Print a documented JSON form, and nothing else, on stdout."""
     print(json.dumps(value, indent=2, default=str))  # noqa: T201  # rich would wrap it
+
+
+def name_home(home: Home) -> None:
+    """Say on stderr which home was worked on: it follows the current folder."""
+    stderr.print(f"[dim]home: {shown(home.root)}{' (new and empty)' if home.is_new else ''}[/dim]")

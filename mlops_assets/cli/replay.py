@@ -30,7 +30,7 @@ from mlops_assets.batches.landing import (
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.batches.reading import checksum, ending, stem
 from mlops_assets.cli.control import write_control
-from mlops_assets.cli.output import stderr, stdout
+from mlops_assets.cli.output import shown, stderr, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import BatchRefusedError, DeclarationError, HomeError, UnknownNameError
@@ -111,7 +111,7 @@ class Summary:
             ("failed", "red", self.failed),
         ):
             for line in lines:
-                stdout.print(f"  [{style}]{what}[/{style}] {escape(line)}")
+                stdout.print(f"  [{style}]{what}[/{style}] {shown(line)}")
         if not self.clean:
             stdout.print(
                 f"  {counted(len(self.refused), 'refusal')} and "
@@ -166,7 +166,11 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
         from mlops_assets.cli.recovery import recover
         from mlops_assets.cli.worth import measure
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+        )
         with Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True) as progress:
             task = progress.add_task(f"{model}: opening", total=len(windows))
 

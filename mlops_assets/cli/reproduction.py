@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
-from mlops_assets.cli.output import stdout
+from mlops_assets.cli.output import shown, stdout
 
 CHECKSUM = re.compile(r"\b[0-9a-f]{40,64}\b")
 COMMIT = "project's commit"  # the fact that a checkout changes
@@ -79,23 +78,23 @@ class Reproduction:
         said = {True: "[green]yes[/green]", False: "[red]no[/red]", None: "[dim]not recorded[/dim]"}
         for fact in self.facts:
             table.add_row(
-                escape(fact.what),
-                escape(shortened(fact.recorded)),
-                escape(shortened(fact.now)),
+                shown(fact.what),
+                shown(shortened(fact.recorded)),
+                shown(shortened(fact.now)),
                 said[fact.same],
             )
         stdout.print(table)
         for difference in self.differences:
-            stdout.print(f"  [red]-[/red] {escape(difference)}")
+            stdout.print(f"  [red]-[/red] {shown(difference)}")
         if self.missing:
             stdout.print(
                 "  [yellow]not recorded when it was trained:[/yellow] "
-                + escape(", ".join(self.missing))
+                + shown(", ".join(self.missing))
             )
         for note in self.notes:
-            stdout.print(f"  {escape(note)}")
+            stdout.print(f"  {shown(note)}")
         style = "green" if self.identical else "red"
-        stdout.print(f"[{style}]{escape(self.verdict)}[/{style}]")
+        stdout.print(f"[{style}]{shown(self.verdict)}[/{style}]")
 
 
 def shortened(text: str | None) -> str:

@@ -1,27 +1,29 @@
-"""`mlops status`: what serves, what was decided and why, and what each window looked like.
+"""`mlops status`: what needs a person, what serves, what was decided and why, and the windows.
 
-Read from the home alone, without MLflow, and without Dagster unless its files say that something
-may hang: so it answers at once and at any time.
+Read from the home alone, without MLflow, so it answers at once and at any time. Dagster is loaded
+only where its files say that something may hang, and after a change of the project, to read its
+declarations anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from mlops_assets.batches.landing import KINDS, MAIN, landings
+from mlops_assets.cli.declared import declared
 from mlops_assets.cli.hanging import read_halted
-from mlops_assets.cli.output import stdout
+from mlops_assets.cli.project import Project
+from mlops_assets.declaration import Declaration
 from mlops_assets.errors import UnknownNameError
 from mlops_assets.home import Home
+from mlops_assets.monitoring.due import Agenda, agenda
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.versions import Repository, existing_repository
+from mlops_assets.words import counted
 
-STYLES = {"stable": "green", "warning": "yellow", "drifted": "red", "insufficient": "dim"}
-SHOWN = 12
+FEW = 3  # windows named of many
 
 
 def known_models(home: Home) -> list[str]:
@@ -50,32 +52,43 @@ def read_status(model: str | None = None) -> dict[str, Any]:
         UnknownNameError: nothing is known of such a model.
 
     """
-    home = Home.find()
-    models = known_models(home)
+    project = Project.find()
+    home = project.home
+    said = declared(project)
+    models = sorted({*known_models(home), *said.models, *said.broken})
     if model is not None and model not in models:
-        raise UnknownNameError.among("model with any state here", model, models)
+        raise UnknownNameError.among("model, declared or with any state here,", model, models)
+    project.make_importable()  # an expression of the project's may say what is due
     repository = existing_repository(home.repository, home.cache)
     store, ledger = Store(home.store), Ledger(home.ledger)
-    shown = [name for name in models if model is None or name == model]
-    halted = read_halted(home, shown)
+    wanted = [name for name in models if model is None or name == model]
+    halted, holder = read_halted(home, wanted), home.holder()
+    found = []
+    for name in wanted:
+        one = of_model(name, store, ledger, repository, said.models.get(name))
+        one["hanging"] = halted.runs.get(name, [])
+        one["stopped_sensors"] = halted.sensors.get(name, [])
+        one["declared"] = None if said.unread else name in said.models or name in said.broken
+        one["broken"] = said.broken.get(name)
+        one["needs"] = needs(one, said.models.get(name), holder)
+        found.append(one)
     return {
         "home": str(home.root),
-        "in_use_by": home.holder(),
-        "models": [
-            {
-                **of_model(name, store, ledger, repository),
-                "hanging": halted.runs.get(name, []),
-                "stopped_sensors": halted.sensors.get(name, []),
-            }
-            for name in shown
-        ],
+        "new": home.is_new,
+        "in_use_by": holder,
+        "project": {"module": project.module, "unread": said.unread},
+        "models": found,
     }
 
 
 def of_model(
-    model: str, store: Store, ledger: Ledger, repository: Repository | None
+    model: str,
+    store: Store,
+    ledger: Ledger,
+    repository: Repository | None,
+    declaration: Declaration | None = None,
 ) -> dict[str, Any]:
-    """Return one model's part."""
+    """Return one model's part, as far as it follows from what was recorded of it."""
     entries = ledger.entries(model)
     champion = ledger.champion(model)
     decisions = store.rows("decisions", model=model)
@@ -86,14 +99,24 @@ def of_model(
     measured = {row["window"]: row for row in store.latest("performance", model=model)}
     estimated = {row["window"]: row["value"] for row in store.latest("estimates", model=model)}
     rows = {row["window"]: row["rows"] for row in store.latest("batches", model=model)}
+    verdicts = store.latest("verdicts", model=model)
     controls = [
         row for row in store.rows("controls", model=model) if row["action"] in ("pause", "resume")
     ]
     newest = max(controls, key=lambda row: (row["requested_at"], row["event_id"]), default=None)
     waiting = landings(repository, model) if repository else []
+    ahead = Agenda((), ())
+    if repository is not None and declaration is not None:
+        ahead = agenda(repository, store, declaration)
+    why = {(one.kind, one.window): one for one in ahead.waiting}
     return {
         "model": model,
-        "champion": champion and as_champion(champion),
+        "every": declaration.windows.every if declaration else None,
+        "metric": declaration.metric
+        if declaration
+        else next((row["metric"] for row in reversed(measured.values())), None),
+        "champion": champion
+        and as_champion(champion, declaration, [row["window"] for row in verdicts]),
         "first_training": first and as_retraining(first),
         "retrainings": [
             as_retraining(entry) for entry in decided if first and entry.number > first.number
@@ -120,8 +143,9 @@ def of_model(
                 "limit": row["score_limit"],
                 "sentence": row["sentence"],
             }
-            for row in store.latest("verdicts", model=model)
+            for row in verdicts
         ],
+        "reference": verdicts[-1]["detail"].get("budget_short") if verdicts else None,
         "paused": newest if newest and newest["action"] == "pause" else None,
         "refused": [
             {
@@ -134,12 +158,89 @@ def of_model(
             if one.refused
         ],
         "waiting": [
-            {"kind": one.kind, "window": one.window, "branch": one.branch}
+            {
+                "kind": one.kind,
+                "window": one.window,
+                "branch": one.branch,
+                "reason": why[one.kind, one.window].reason
+                if (one.kind, one.window) in why
+                else None,
+            }
             for one in waiting
             if not one.refused
         ],
+        "due": [{"window": work.window, "stages": list(work.stages)} for work in ahead.work],
         "outdated": outdated(model, champion, repository),
     }
+
+
+def needs(
+    model: dict[str, Any], declaration: Declaration | None, holder: str | None
+) -> list[dict[str, str]]:
+    """Return what a person has to do, the most urgent first: each what it is, and the command."""
+    name = model["model"]
+    if model["declared"] is False:
+        return []  # nothing is done for a model that is gone, so nothing is asked
+    found: list[tuple[str, str]] = []
+    if model["broken"]:
+        found.append((f"the declaration can't be kept: {model['broken']}", "mend it"))
+    found += [
+        (
+            f"{one['kind']} of {one['window']} were refused: {'; '.join(one['problems'])}",
+            f"mend the file, then `mlops land {name} FILE`",
+        )
+        for one in model["refused"]
+    ]
+    found += [*run_needs(model), *data_needs(model)]
+    ready = [one for one in model["waiting"] if not one["reason"]]
+    if (ready or model["due"]) and not holder:
+        what = counted(len(ready), "landed file") if ready else "what has landed or matured"
+        found.append(
+            (
+                f"{what} {'waits' if len(ready) < 2 else 'wait'}, and nothing is at work here",
+                f"`mlops dev`, or once `mlops replay {name}`",
+            )
+        )
+    if not model["windows"] and not model["waiting"] and not found and declaration is not None:
+        found.append(("no data yet", first_step(declaration)))
+    return [{"what": what, "do": do} for what, do in found]
+
+
+def run_needs(model: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with runs and sensors."""
+    name = model["model"]
+    for one in model["held_back"]:
+        if one["trigger"] == "data":
+            yield one["reason"], f"see its runs (`mlops dev`), then `mlops replay {name}`"
+    for one in model["hanging"]:
+        about = f" for {one['about']}" if one["about"] else ""
+        run = f"run {one['run'][:8]} of {one['job']}{about} ({one['status']})"
+        yield f"{run} hangs: {one['why']}", one["do"]
+    for one in model["stopped_sensors"]:
+        yield f"the sensor {one['sensor']}: {one['why']}", one["do"]
+
+
+def data_needs(model: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the data: changed since it was learnt from, or missing."""
+    name = model["model"]
+    if model["outdated"]:
+        several = len(model["outdated"]) > FEW
+        more = f" and {len(model['outdated']) - FEW} more" if several else ""
+        yield (
+            f"{', '.join(model['outdated'][:FEW])}{more} changed since the champion learnt from it",
+            f"`mlops retrain {name}` learns from what is there now",
+        )
+    if model["missing"]:
+        others = len(model["missing"]) - 1
+        more = f" (and {others} more)" if others else ""
+        yield f"missing: {model['missing'][-1]['reason']}{more}", f"`mlops land {name} FILE`"
+
+
+def first_step(declaration: Declaration) -> str:
+    """Return the command that brings a model its first data."""
+    if declaration.batches.history:
+        return f"`mlops replay {declaration.name}` plays its history"
+    return f"`mlops land {declaration.name} FILE`, or `mlops import {declaration.name} FOLDER`"
 
 
 def outdated(model: str, champion: Entry | None, repository: Repository | None) -> list[str]:
@@ -155,11 +256,16 @@ def outdated(model: str, champion: Entry | None, repository: Repository | None) 
     return sorted(changed & learnt)
 
 
-def as_champion(entry: Entry) -> dict[str, Any]:
-    """Return the documented form of the champion."""
+def as_champion(entry: Entry, declaration: Declaration | None, judged: list[str]) -> dict[str, Any]:
+    """Return the documented form of the champion; its age is counted in the data's windows."""
+    age = sum(window > entry.window for window in judged)
+    if declaration is not None and judged and declaration.windows.declares(entry.window):
+        age = max(0, declaration.windows.distance(entry.window, max(judged)))
     return {
         "version": entry.version,
         "window": entry.window,
+        "age_windows": age,
+        "promoted_at": entry.at,
         "data_commit": entry.data_commit,
         "mlflow_run_id": entry.mlflow_run_id,
         "trained_on": [entry.training_windows[0], entry.training_windows[-1]]
@@ -177,89 +283,3 @@ def as_retraining(entry: Entry) -> dict[str, Any]:
         "version": entry.version,
         "promoted": entry.event == "promoted",
     }
-
-
-def show_status(status: dict[str, Any]) -> None:
-    """Print it for a person."""
-    if not status["models"]:
-        stdout.print("Nothing has landed yet. `make demo` plays a year of flights; or land a file:")
-        stdout.print("  mlops land MODEL FILE", markup=False)
-    for model in status["models"]:
-        show_model(model)
-    if status["in_use_by"]:
-        stdout.print(f"[dim]The home is in use by {escape(status['in_use_by'])}.[/dim]")
-
-
-def show_model(model: dict[str, Any]) -> None:
-    """Print one model."""
-    champion = model["champion"]
-    stdout.print(f"[bold]{model['model']}[/bold]")
-    if champion:
-        trained = f", learnt from {champion['trained_on'][0]} to {champion['trained_on'][1]}"
-        stdout.print(
-            f"  champion: version {champion['version']}, promoted at {champion['window']}{trained}"
-        )
-    else:
-        stdout.print("  champion: none yet")
-    if model["paused"]:
-        why = f": {model['paused']['reason']}" if model["paused"]["reason"] else ""
-        stdout.print(f"  [yellow]paused[/yellow] by {escape(model['paused']['by'] + why)}")
-    show_halted(model)
-    if model["outdated"]:
-        stdout.print(
-            f"  [yellow]outdated:[/yellow] {', '.join(model['outdated'])} changed since the champion "
-            "learnt from it; `mlops retrain` learns from what is there now"
-        )
-    for one in model["refused"]:
-        stdout.print(f"  [red]refused:[/red] {one['kind']} of {one['window']}, on {one['branch']}")
-        for problem in one["problems"]:
-            stdout.print(f"    - {escape(problem)}")
-    for one in model["waiting"]:
-        stdout.print(f"  waiting to be ingested: {one['kind']} of {one['window']}")
-    for one in model["retrainings"]:
-        what = (
-            f"[green]promoted[/green] version {one['version']}"
-            if one["promoted"]
-            else "[yellow]refused the challenger[/yellow]"
-        )
-        stdout.print(f"  {one['window']} retrained on {one['trigger']}, {what}")
-        stdout.print(f"    [dim]{escape(one['reason'])}[/dim]")
-    for one in model["missing"][-5:]:
-        stdout.print(f"  [yellow]missing[/yellow] {escape(one['reason'])}")
-    for one in model["held_back"][-5:]:
-        stdout.print(f"  {one['window']} held back ({one['trigger']})")
-        stdout.print(f"    [dim]{escape(one['reason'])}[/dim]")
-    show_windows(model["windows"])
-
-
-def show_halted(model: dict[str, Any]) -> None:
-    """Print what does not go on by itself, why, and what to do."""
-    for one in model["stopped_sensors"]:
-        stdout.print(f"  [yellow]stopped:[/yellow] {one['sensor']}: {one['why']}; {one['do']}")
-    for one in model["hanging"]:
-        about = f" for {one['about']}" if one["about"] else ""
-        line = f"run {one['run'][:8]} of {one['job']}{about} ({one['status']}): {one['why']}"
-        stdout.print(f"  [yellow]hanging:[/yellow] {escape(line)}; {one['do']}")
-
-
-def show_windows(windows: list[dict[str, Any]]) -> None:
-    """Print the newest windows as a table."""
-    if not windows:
-        return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2))
-    figures = ("score", "limit", "estimate", "metric")
-    for column in ("window", "rows", "version", "verdict", *figures):
-        right = column in ("rows", *figures)
-        table.add_column(column, justify="right" if right else "left")
-    for one in windows[-SHOWN:]:
-        style = STYLES.get(one["verdict"], "")
-        table.add_row(
-            one["window"],
-            f"{one['rows']:,}",
-            f"v{one['version']}" if one["version"] is not None else "",
-            f"[{style}]{one['verdict']}[/{style}]",
-            *("" if one[key] is None else f"{one[key]:.4f}" for key in figures),
-        )
-    stdout.print(table)
-    if len(windows) > SHOWN:
-        stdout.print(f"  [dim]{len(windows) - SHOWN} earlier windows: mlops status --json[/dim]")

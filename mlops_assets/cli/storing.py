@@ -50,7 +50,7 @@ def rebuild_index() -> Rebuilt:
     """
     begun = time.perf_counter()
     store = Store(Home.find().store)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True) as progress:
         task = progress.add_task("reading files", total=None)
         files = store.rebuild(

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mlops_assets.cli.chain import Problem, RegistryCheck, check_ledger
-from mlops_assets.cli.output import stderr, stdout
+from mlops_assets.cli.output import shown, stderr, stdout
 from mlops_assets.cli.playing import open_instance
 from mlops_assets.cli.project import Project
 from mlops_assets.cli.references import References
@@ -55,9 +54,9 @@ class Verification:
     def print(self) -> None:
         """Say it to a person."""
         for one in self.problems:
-            stdout.print(f"[red]broken:[/red] {escape(one.what)}")
-            stdout.print(f"  [dim]in {escape(one.where)}[/dim]")
-            stdout.print(f"  {escape(one.do)}")
+            stdout.print(f"[red]broken:[/red] {shown(one.what)}")
+            stdout.print(f"  [dim]in {shown(one.where)}[/dim]")
+            stdout.print(f"  {shown(one.do)}")
         looked = ", ".join(f"{count:,} {name}" for name, count in self.checked.items())
         found = f"{len(self.problems)} broken" if self.problems else "all there and whole"
         stdout.print(f"{', '.join(self.models) or 'no model yet'}: {looked}; {found}.")
@@ -75,7 +74,7 @@ def verify_chain(model: str | None = None) -> Verification:
     if model is not None and model not in known:
         raise UnknownNameError.among("model with any state here", model, known)
     models = [name for name in known if model in (None, name)]
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=stderr, transient=True) as progress:
         task = progress.add_task("opening", total=None)
 

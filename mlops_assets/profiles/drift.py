@@ -84,8 +84,6 @@ def judge(
     said = [whole.sentence, *surroundings(parts, unjudged, policy)]
     if outcome != whole.verdict:
         said[0] = f"{outcome}, in a segment: the whole is {whole.sentence}"
-    if whole.budget_short:
-        said.append(whole.budget_short)
     return replace(
         whole,
         verdict=outcome,

@@ -77,7 +77,8 @@ def sentence(
     policy: DriftPolicy,
 ) -> str:
     """Return what was found of one window, without its surroundings."""
-    compared = f"score {short(score)}, limit {short(limit)}"
+    compared = "score {}, limit {}".format(*apart(score, limit))
+    signs = "; ".join(warnings[:2])
     if policy.alarms(recent):
         judged = min(policy.of_last, len(recent))
         exceeding = sum(recent[-policy.of_last :])
@@ -86,13 +87,16 @@ def sentence(
         said = (
             f"this window exceeds the limit ({compared}), too few of the last {policy.of_last} do"
         )
+    elif warnings:
+        # of a window within the limit the sign is what the verdict goes by
+        said, signs = f"{signs}; the score is within the limit ({compared})", ""
     else:
         said = f"within the limit ({compared})"
     parts = [f"{outcome}: {said}"]
     if lines and lines[0].share:
         top = lines[0]
         parts.append(f"{moved(top, policy)} and makes up {top.share:.0%} of the score")
-    return "; ".join([*parts, *warnings[:2]])
+    return "; ".join([*parts, *([signs] if signs else [])])
 
 
 def moved(line: FeatureLine, policy: DriftPolicy) -> str:
@@ -134,6 +138,17 @@ def short(value: float) -> str:
     """Return two digits, or three where two would hide it, without the leading zero."""
     text = f"{value:.2f}" if value >= 0.095 or not value else f"{value:.3f}"
     return text.removeprefix("0") or "0"
+
+
+def apart(one: float, other: float) -> tuple[str, str]:
+    """Return two numbers with as few digits as show which is larger."""
+    said = short(one), short(other)
+    for digits in range(3, 9):
+        if said[0] != said[1] or one == other:
+            break
+        said = f"{one:.{digits}f}", f"{other:.{digits}f}"
+        said = said[0].removeprefix("0"), said[1].removeprefix("0")
+    return said
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -24,8 +24,11 @@ MISTAKES = [
         "`2024-01-02` is none of the declared windows",
     ),
     (["replay", "tiny", "--until", "soon"], "`soon` is no week"),
-    (["status", "tiny"], "no model with any state here `tiny`"),
-    (["log", "tiny"], "no model with any state here `tiny`"),
+    (
+        ["status", "tinny"],
+        "no model, declared or with any state here, `tinny`; did you mean `tiny`?",
+    ),
+    (["log", "tinny"], "no model, declared or with any state here, `tinny`; did you mean `tiny`?"),
     (["pause", "nobody"], "no declared model `nobody`"),
 ]
 
@@ -54,7 +57,7 @@ def test_a_typo_in_the_declaration_is_named(tmp_path: Path) -> None:
 def test_landing_says_at_once_whether_a_batch_is_good(tmp_path: Path) -> None:
     project = tiny.make_project(tmp_path / "project", windows=2)
     # given nothing yet, status says what to do
-    assert "make demo" in tiny.mlops(project, "status").stdout
+    assert "`mlops replay tiny` plays its history" in tiny.mlops(project, "status").stdout
     # when a broken batch lands
     bad = project / "bad.parquet"
     tiny.batch(0)[0].drop("amount").write_parquet(bad)

@@ -18,6 +18,7 @@ from mlops_assets.profiles.drift import (
 from mlops_assets.profiles.profile import Profile, profile
 from mlops_assets.profiles.segments import by_segment, largest, pooled
 from mlops_assets.profiles.store import Store
+from mlops_assets.profiles.verdict import apart
 from tests.profiles.weeks import EXCEEDS, IMPORTANCE, POLICY, STAYS, rows, window
 
 
@@ -56,7 +57,15 @@ def test_the_verdict_names_its_policy_and_what_it_costs(reference: Reference) ->
         "its 8 windows allow 2.8 (more if windows come in spells that so few don't show), "
         "about 16 would do"
     )
-    assert said.sentence.endswith(said.budget_short)
+    assert said.budget_short not in said.sentence  # it is the champion's, not the window's
+
+
+def test_two_numbers_that_differ_are_said_apart() -> None:
+    assert apart(0.2, 0.3) == (".20", ".30")
+    assert apart(0.2013, 0.1987) == (".201", ".199")
+    assert apart(0.20012, 0.20011) == (".20012", ".20011")
+    assert apart(0.2, 0.2) == (".20", ".20")
+    assert apart(1.0, 1.000001) == ("1.000000", "1.000001")
 
 
 def test_the_sentence_and_the_lines_say_what_moved(reference: Reference) -> None:
@@ -82,6 +91,8 @@ def test_warning_signs_speak_whatever_the_score(reference: Reference) -> None:
     )
     found = judge(reference, "w20", strange, POLICY)
     assert found.verdict == "warning"
+    # the sign comes first, and that the score is none
+    assert found.sentence.startswith(f"warning: {found.warnings[0]}; the score is within the limit")
     assert found.warnings == (
         "carrier: never seen in the reference: ZZ (1.0% of rows)",
         "score: a single value fills the window, as it never did in the reference",
