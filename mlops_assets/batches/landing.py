@@ -186,7 +186,7 @@ def kind_of(declaration: Declaration, columns: Collection[str]) -> Kind | None:
         return "labels"
     if of_batch == of_labels == 0:
         # labels have few columns: all that a batch has too, and only the one of its own misspelt
-        few = len(own_labels) == 1 < len(own_batch)
+        few = len(own_labels) == 1 < len(own_batch) and there - batch
         return "labels" if few and labels - own_labels <= there and labels & there else None
     if abs(of_batch - of_labels) <= 0.5:
         return None

@@ -137,6 +137,21 @@ def test_no_number_is_a_fault_though_it_is_no_null() -> None:
     assert "`other` breaks `nan` in 1 rows" in report(strange).problems
 
 
+def test_a_nul_byte_is_a_fault() -> None:
+    strange = rows().with_columns(colour=pl.when(FIRST).then(pl.lit("r\0d")).otherwise("colour"))
+
+    assert report(strange).problems == ("`colour` has a NUL byte in 1 rows",)
+
+
+def test_keys_are_counted_in_parts_that_fit_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = pl.concat([rows(), rows(3)])
+    whole = report(twice).problems
+
+    monkeypatch.setattr("mlops_assets.batches.checks._KEYS_AT_ONCE", 4)
+
+    assert report(twice).problems == whole == ("3 rows repeat the key `id`, as p0; p1; p2",)
+
+
 @pytest.mark.parametrize("known", [0, 8])
 def test_rows_without_a_time_are_of_no_window(known: int) -> None:
     found = report(rows().with_columns(at=pl.when(pl.col("part") < known).then("at")))

@@ -7,11 +7,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mlops_assets.batches.checks import Report
+from mlops_assets.batches.checks import Beside, Report
 from mlops_assets.batches.landing import (
     Kind,
     Landing,
     audit,
+    audit_landing,
     kind_of,
     land,
     landed_versions,
@@ -20,9 +21,11 @@ from mlops_assets.batches.landing import (
     publish,
     refuse,
     refuse_on_main,
+    succeed,
 )
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import BatchRefusedError, UnknownNameError
+from mlops_assets.sections import Files
 from mlops_assets.versions import Repository
 from tests import tiny
 
@@ -448,3 +451,190 @@ def test_a_damaged_file_is_refused_like_any_other(
     report = audit(declaration, "batches", "2024-01-01", pl.scan_parquet(file))
     assert not report.passed
     assert "can't be read" in report.problems[0]
+
+
+def test_what_waits_goes_on_waiting_until_its_successor_has_passed(yard: Yard) -> None:
+    # given a good file that waits, and a bad one that lands for the same window
+    good = yard.land(300)
+    bad = land(
+        yard.repository,
+        yard.declaration,
+        yard.save(tiny.batch(0)[0].with_columns(other=pl.lit("x"))),
+    )
+    assert bad is not None
+    # when the bad one is refused, the good one is what waits
+    yard.refuse(bad, audit_landing(yard.repository, yard.declaration, bad))
+    assert yard.newest() == good
+    # and when another passes, it is put away, for a tag to keep
+    better = yard.land(299)
+    assert good in yard.landings
+    succeed(yard.repository, yard.declaration, better)
+    assert yard.newest() == better
+    assert good not in yard.landings
+    assert (f"replaced-{good.commit[:12]}", good.commit) in yard.repository.tags()
+
+
+def test_the_file_that_landed_last_is_meant_though_it_waited_before(yard: Yard) -> None:
+    first, second = yard.land(300), yard.land(299)
+    assert yard.newest() == second
+
+    again = yard.land(300)
+
+    assert (again.version, yard.newest()) == (first.version, again)
+    # what lands while it is checked is not put away with the rest
+    third = yard.land(298)
+    succeed(yard.repository, yard.declaration, again)
+    assert [one.version for one in yard.landings] == [first.version, third.version]
+
+
+def labelled(yard: Yard, labels: pl.DataFrame, **how: bool) -> Landing:
+    landing = land(yard.repository, yard.declaration, yard.save(labels), kind="labels", **how)
+    assert landing is not None
+    return landing
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_rows_that_landed_before_may_only_go_if_that_is_meant(yard: Yard, published: bool) -> None:
+    # given labels of 80 rows, which wait or stand on main
+    rows = tiny.batch(0)[1]
+    before = labelled(yard, rows.head(80))
+    if published:
+        yard.publish(before)
+    # when the other 20 land
+    rest = labelled(yard, rows.slice(80, 20))
+    report = audit_landing(yard.repository, yard.declaration, rest)
+    # then it is refused with what it would drop
+    assert report.problems[0].startswith(
+        "80 of the 80 rows that landed before are not in it and would be dropped, as 2024-01-01-00"
+    )
+    assert "--replace" in report.problems[0]
+    assert "deliveries: append" in report.problems[0]
+    yard.refuse(rest, report)
+    # but all of them may land, and those alone if they are to replace the others
+    whole = labelled(yard, rows.head(100))
+    assert audit_landing(yard.repository, yard.declaration, whole).passed
+    alone = labelled(yard, rows.slice(80, 20), again=True, replace=True)
+    assert alone.replaces
+    assert audit_landing(yard.repository, yard.declaration, alone).passed
+
+
+def appending(yard: Yard) -> None:
+    part = yard.declaration.labels.model_copy(update={"deliveries": "append"})
+    yard.declaration = yard.declaration.model_copy(update={"labels": part})
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_files_that_bring_more_rows_are_added_where_that_is_declared(
+    yard: Yard, published: bool
+) -> None:
+    appending(yard)
+    rows = tiny.batch(0)[1]
+    first = labelled(yard, rows.head(80))
+    if published:
+        yard.publish(first)
+    # when 20 more and 5 that are known land
+    both = labelled(yard, rows.slice(75, 25))
+    path = yard.declaration.path("labels", WINDOW)
+    landed = pl.read_parquet(yard.repository.location(both.commit, path).uri)
+    # then the window has them all, in their order
+    assert landed.equals(rows.head(100))
+    assert audit_landing(yard.repository, yard.declaration, both).passed
+    # and either file again changes nothing
+    succeed(yard.repository, yard.declaration, both)
+    for known in (rows.slice(75, 25), rows.head(80)):
+        assert labelled(yard, known) == both
+    # but a row that says something else of a known key is refused
+    other = labelled(yard, rows.slice(99, 1).with_columns(1 - pl.col("paid")))
+    report = audit_landing(yard.repository, yard.declaration, other)
+    assert report.problems == ("1 rows repeat the key `id`, as 2024-01-01-0099",)
+    # unless it is to replace all
+    only = labelled(yard, rows.slice(99, 1), replace=True)
+    assert pl.read_parquet(yard.repository.location(only.commit, path).uri).height == 1
+
+
+def test_labels_are_checked_with_the_batch_that_they_name(yard: Yard) -> None:
+    batch, labels = tiny.batch(0)
+    strangers = labels.with_columns(id=pl.lit("x") + pl.col("id"))
+    # without a batch nothing can be said
+    early = labelled(yard, strangers)
+    assert audit_landing(yard.repository, yard.declaration, early).passed
+    # with one that waits, or is on main, it is
+    landing = land(yard.repository, yard.declaration, yard.save(batch), kind="batches")
+    assert landing is not None
+    for _ in ("waiting", "on main"):
+        found = audit_landing(yard.repository, yard.declaration, early)
+        assert found.problems == (
+            "300 of 300 rows have keys that are not in the window's batch, as "
+            + "; ".join(f"x2024-01-01-000{row}" for row in range(5))
+            + "; at least 50.0% must be, as labels.min_matched_share declares",
+        )
+        yard.publish(landing)
+    half = labelled(yard, pl.concat([labels.head(150), strangers.tail(150)]), replace=True)
+    assert audit_landing(yard.repository, yard.declaration, half).passed
+    # not one is never enough, unless that is declared
+    part = yard.declaration.labels.model_copy(update={"min_matched_share": 0.0})
+    yard.declaration = yard.declaration.model_copy(update={"labels": part})
+    anyway = labelled(yard, strangers, replace=True)
+    assert audit_landing(yard.repository, yard.declaration, anyway).passed
+
+
+def test_keys_of_another_type_than_the_batchs_are_named(yard: Yard) -> None:
+    labels = tiny.batch(0)[1].lazy()
+    numbers = labels.with_row_index("n").select(pl.col("n").alias("id"))
+
+    found = audit(yard.declaration, "labels", WINDOW, labels, Beside(batch=numbers))
+
+    assert found.problems == ("the key `id` is String here and UInt32 in the batch",)
+
+
+def test_what_is_converted_lands_as_the_contract_has_it_and_is_told(yard: Yard) -> None:
+    rows = tiny.batch(0)[0]
+    written = rows.with_columns(
+        pl.col("at").dt.replace_time_zone(None).dt.cast_time_unit("ns"),
+        pl.col("colour").cast(pl.Categorical),
+        pl.lit(None).alias("amount"),
+    )
+
+    landing = land(yard.repository, yard.declaration, yard.save(written), kind="batches")
+
+    assert landing is not None
+    assert yard.landings == [landing]
+    assert landing.notes == (
+        "`at` converted from Datetime(time_unit='ns', time_zone=None) to "
+        "Datetime(time_unit='us', time_zone='UTC')",
+        "`amount` converted from Null to Float64",
+        "`colour` converted from Categorical to String",
+    )
+    landed = pl.read_parquet(yard.repository.location(landing.commit, PATH).uri)
+    assert landed.equals(rows.with_columns(pl.lit(None, pl.Float64).alias("amount")))
+    # once landed it is of the contract, and the same file is the same landing
+    assert land(yard.repository, yard.declaration, yard.save(written), kind="batches") == landing
+
+
+@pytest.mark.parametrize(
+    "columns", [["id", "at"], ["id", "at", "x"], ["customer_id;seen_at;spend"], [], ["amount", "other", "paid"]]
+)  # fmt: skip
+def test_what_could_be_either_is_asked_for(
+    columns: list[str], yard: Yard, declaration: Declaration
+) -> None:
+    if columns == ["id", "at", "x"]:  # labels whose only own column is misspelt, by all else
+        assert kind_of(declaration, columns) == "labels"
+        return
+    assert kind_of(declaration, columns) is None
+    if columns:
+        file = yard.save(pl.DataFrame({name: ["1"] for name in columns}))
+        with pytest.raises(BatchRefusedError, match="say `--batch` or `--labels`"):
+            land(yard.repository, declaration, file)
+        assert yard.landings == []
+
+
+def test_a_time_that_can_not_be_read_is_the_reason_that_its_window_is_not_known(yard: Yard) -> None:
+    rows = tiny.batch(0)[0].with_columns(pl.col("at").dt.to_string("%d/%m/%Y %H:%M"))
+
+    with pytest.raises(BatchRefusedError, match="`at`: 300 values, as `01/01/2024 00:00`, are no"):
+        land(yard.repository, yard.declaration, yard.save(rows, "export.csv"))
+    files = Files(times={"at": "%d/%m/%Y %H:%M"})
+    yard.declaration = yard.declaration.model_copy(update={"files": files})
+    landing = land(yard.repository, yard.declaration, yard.save(rows, "export.csv"))
+    assert landing is not None
+    assert landing.window == WINDOW
