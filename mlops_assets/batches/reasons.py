@@ -98,7 +98,9 @@ def _formats(found: re.Match[str]) -> list[str]:
     first, sign, second, other, year = found.groups()
     last = "%Y" if len(year) == _FULL_YEAR else "%y"
     clock = found.string[found.end() :].strip()
-    rest = "" if not clock else " %H:%M:%S" if clock.count(":") > 1 else " %H:%M"
+    half = clock.upper().endswith(("AM", "PM"))
+    hour = f"%{'I' if half else 'H'}:%M{':%S' if clock.count(':') > 1 else ''}"
+    rest = f" {hour}{' %p' if half else ''}" if clock else ""
     day, month = f"%d{sign}%m{other}{last}{rest}", f"%m{sign}%d{other}{last}{rest}"
     return [
         *([day] if int(second) <= _MONTHS else []),

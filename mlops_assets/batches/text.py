@@ -65,6 +65,8 @@ def scan_text(file: Path, files: Files, columns: Collection[str]) -> pl.LazyFram
     header = lines[skipped] if skipped < len(lines) else ""
     separator = separator or _separator_of(header, columns)
     _one_of_each(header, separator)
+    if in_place:
+        _not_cut_off(file, len(_fields(header, separator)), separator)
     text = pl.scan_csv(
         source, separator=separator, infer_schema=False, glob=False, skip_lines=skipped
     )
@@ -106,6 +108,19 @@ def _all_utf8(file: Path) -> None:
                 f"it is no utf-8 ({error.reason}); declare how it is encoded, as "
                 "`files: {encoding: cp1252}`"
             ) from error
+
+
+def _not_cut_off(file: Path, fields: int, separator: str) -> None:
+    """Refuse a file that ends in the middle of a line: Polars would fill it up with nulls."""
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - _HEAD))
+        last = stream.read().rpartition(b"\n")[2].decode(errors="replace")
+    # with an odd number of quotes it may be the end of a text with line breaks
+    if last.strip() and not last.count('"') % 2 and len(_fields(last, separator)) < fields:
+        raise BatchRefusedError(
+            f"it is cut off: its last line has {len(_fields(last, separator))} of {fields} fields "
+            "and no end"
+        )
 
 
 def _as_utf8(file: Path, encoding: str, most: int, *, lines: bool) -> bytes:

@@ -144,6 +144,7 @@ def test_what_would_lose_stays_and_says_how_many_and_one_of_them(
         ("01/02/2026 05:33:55", ["%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S"]),
         ("31.01.2026", ["%d.%m.%Y"]),
         ("1-31-26 7:05", ["%m-%d-%y %H:%M"]),
+        ("1/31/2026 7:05 PM", ["%m/%d/%Y %I:%M %p"]),
     ],
 )
 def test_a_day_that_may_come_first_or_last_is_never_guessed(text: str, ways: list[str]) -> None:

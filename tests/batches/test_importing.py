@@ -14,7 +14,7 @@ from mlops_assets.batches.landing import Kind, landed_versions, landings, publis
 from mlops_assets.batches.sources import in_folder, in_project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import SourceError
-from mlops_assets.versions import Repository
+from mlops_assets.versions import Repository, open_repository
 from tests import tiny
 from tests.batches.dvc_project import HandLaid
 
@@ -63,11 +63,29 @@ class Yard:
     def landed(self, kind: Kind, window: str) -> pl.DataFrame:
         (landing,) = landings(self.repository, "tiny", kind, window)
         path = self.declaration.path(kind, window)
-        return pl.read_parquet(self.repository.location(landing.commit, path).uri)
+        return pl.read_parquet(self.repository.location(landing.commit, path).uri, glob=False)
 
     @property
     def state(self) -> list[tuple[str, str]]:
         return [*self.repository.branches(), *self.repository.tags()]
+
+
+@pytest.mark.parametrize("name", ["[prod]", "a*b", "a?b#c", "a%41b"])
+def test_a_folder_of_any_name_is_imported_into_a_home_of_any_name(
+    declaration: Declaration, tmp_path: Path, name: str
+) -> None:
+    place = tmp_path / name
+    place.mkdir()
+    yard = Yard(open_repository(str(place / "repository")), declaration, place)
+    rows = pl.concat([tiny.batch(number)[0] for number in range(2)])
+    yard.save(rows.head(450), f"{name}.parquet")
+    yard.save(rows.tail(150), f"{name}.csv")
+    yard.save(tiny.batch(3)[0], f"{tiny.window(3)}.csv")
+
+    assert [(one.result, one.rows, one.problems) for one in yard.bring()] == [
+        ("imported", 300, ())
+    ] * 3
+    assert set(yard.landed("batches", tiny.window(1))["id"]) == set(rows["id"][300:])
 
 
 @pytest.fixture

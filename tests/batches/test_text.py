@@ -113,6 +113,16 @@ def test_a_file_beyond_the_declared_limits_is_refused(name: str, tmp_path: Path)
             opened(file, max_bytes=4000)
 
 
+def test_a_file_that_ends_in_the_middle_of_a_line_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(TEXT[:-2])
+    with pytest.raises(BatchRefusedError, match="its last line has 2 of 3 fields and no end"):
+        opened(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text(TEXT.removesuffix("\n"))
+    assert rows(tmp_path / "a.csv") == ROWS
+    (tmp_path / "a.csv").write_text('id,spend,note\n1,2,"a\nb"')
+    assert rows(tmp_path / "a.csv") == [(1, 2.0, "a\nb")]
+
+
 def test_a_packed_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(TEXT.encode() * 100)[:-20])
 
