@@ -21,6 +21,7 @@ from mlops_assets.batches.sources import in_folder, in_project
 from mlops_assets.cli.output import shown, stderr, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.errors import HomeError
+from mlops_assets.words import counted
 
 if TYPE_CHECKING:
     from mlops_assets.home import Home
@@ -96,11 +97,11 @@ class Summary:
                 stdout.print(f"  - {shown(problem)}")
         if len(self.refused) > SHOWN:
             stdout.print(f"... and {len(self.refused) - SHOWN} more; --json has them all")
-        counted = Counter(note for one in self.outcomes for note in one.notes)
-        for note, count in counted.most_common(SHOWN):
+        noted = Counter(note for one in self.outcomes for note in one.notes)
+        for note, count in noted.most_common(SHOWN):
             stdout.print(f"In {count} of {len(self.outcomes)}: {note}", markup=False)
         if self.others:
-            stdout.print(f"{self.others} files of other kinds were left alone.")
+            stdout.print(f"{counted(self.others, 'file')} of other kinds: left alone.")
         stdout.print(self._next(), markup=False)
 
     def _next(self) -> str:
@@ -175,9 +176,10 @@ def import_history(
         ):
             outcomes.append(outcome)
             tell(f"{outcome.kind} of {outcome.window} {outcome.result}")
-            if not stderr.is_terminal and len(outcomes) % 50 == 0:
+            done = len(outcomes) - len(made.refused)
+            if not stderr.is_terminal and done % 50 == 0:
                 # a log shows no bar; a line now and then says that it lives
-                stderr.print(f"{model}: {len(outcomes)} of {len(made.pieces)}", markup=False)
+                stderr.print(f"{model}: {done} of {len(made.pieces)}", markup=False)
             if outcome.landing is not None and outcome.report is not None:
                 show_report(declaration, outcome.landing, outcome.report)
             if outcome.window in stuck:

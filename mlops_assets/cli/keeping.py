@@ -85,8 +85,8 @@ def retire_version(model: str, named: str, reason: str) -> dict[str, Any]:
     champion = ledger.champion(model)
     if champion is not None and champion.version == version:
         raise RegistryError(
-            f"{model}: version {version} is the champion and can't be retired; promote or roll "
-            "back to another one first"
+            f"{model}: version {version} is the champion and can't be retired; it can be once "
+            f"another was promoted, as after `mlops retrain {model}`"
         )
     repository = existing_repository(home.repository, home.cache)
     if repository is None:

@@ -38,6 +38,7 @@ from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.due import Waiting, Work, due, waiting
 from mlops_assets.profiles.store import Store
 from mlops_assets.versions import Repository, open_repository
+from mlops_assets.words import counted
 
 if TYPE_CHECKING:
     from mlops_assets.cli.playing import Player
@@ -101,7 +102,7 @@ class Summary:
             )
         else:
             stdout.print(
-                f"[bold]{self.model}[/bold]: played {self.played} windows up to {self.ends} "
+                f"[bold]{self.model}[/bold]: played {counted(self.played, 'window')} up to {self.ends} "
                 f"in {self.seconds:.0f} s."
             )
         for what, style, lines in (
@@ -123,23 +124,16 @@ class Summary:
             stdout.print("  No window has both predictions and mature labels yet.")
         else:
             gain = metric_named(self.metric).gain(self.loop, self.frozen)
+            again = f"retrained {counted(self.retrainings, 'time')} on evidence"
             stdout.print(
-                f"  {self.windows} windows, {self.rows:,} labelled rows scored. Mean {self.metric} "
+                f"  {counted(self.windows, 'window')}, {counted(self.rows, 'labelled row')} scored. Mean {self.metric} "
                 "of a window, measured on the same rows, the gain last:"
             )
             stdout.print(f"    the first model, frozen       {self.frozen:,.4f}")
-            stdout.print(
-                f"    retrained {self.retrainings} times on evidence  {self.loop:,.4f}   "
-                f"[bold]{gain:+,.4f}[/bold]"
-            )
+            stdout.print(f"    {again:<29} {self.loop:,.4f}   [bold]{gain:+,.4f}[/bold]")
         stdout.print()
-        stdout.print("  What was decided and why:  .venv/bin/mlops status", markup=False)
-        stdout.print("  Next, see it and land a week by hand:  make dev", markup=False)
-
-
-def counted(number: int, what: str) -> str:
-    """Return a count with its noun, which takes an s unless it is one."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
+        stdout.print("  What was decided and why:  mlops status", markup=False)
+        stdout.print("  Next, see it and land a window by hand:  mlops dev", markup=False)
 
 
 def replay_model(model: str, *, since: str | None = None, until: str | None = None) -> Summary:

@@ -16,6 +16,7 @@ from mlops_assets.cli.project import Project
 from mlops_assets.home import Home
 from mlops_assets.profiles.retention import Compaction, compact
 from mlops_assets.profiles.store import Store
+from mlops_assets.words import counted
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ class Compacted:
                 continue
             windows = sum(len(month.windows) for month in found.merged)
             stdout.print(
-                f"{name}: before {found.before}, {windows} windows {would}merged into "
-                f"{len(found.merged)} months; {found.removed:,} profiles, {decimal(found.size)} "
+                f"{name}: before {found.before}, {counted(windows, 'window')} {would}merged into "
+                f"{counted(len(found.merged), 'month')}; {counted(found.removed, 'profile')}, {decimal(found.size)} "
                 f"{would}removed.",
                 markup=False,
             )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlops_assets.decisions.governor import Evidence
+from mlops_assets.words import counted
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def initial(mature: Sequence[str], newest: str, first_after: int) -> list[Eviden
     """Return that the first training is possible: enough windows have mature labels."""
     if len(mature) < first_after:
         return []
-    reason = f"no champion yet, and {len(mature)} windows have mature labels"
+    reason = f"no champion yet, and {counted(len(mature), 'window')} with mature labels"
     return [Evidence(f"initial:{mature[-1]}", "initial", newest, reason, None)]
 
 
@@ -110,7 +111,7 @@ def new_data(champion: Champion, newest: str, enough: int) -> list[Evidence]:
     """Return that so many windows have matured which the champion was not trained on."""
     if len(champion.unseen) < enough:
         return []
-    reason = f"{len(champion.unseen)} windows have matured that the champion never saw"
+    reason = f"the champion never saw {counted(len(champion.unseen), 'window')} that matured since"
     cause = f"new_data:{champion.unseen[-1]}:v{champion.version}"
     return [Evidence(cause, "new_data", newest, reason, champion.version)]
 
@@ -119,6 +120,6 @@ def schedule(champion: Champion, newest: str, every: int) -> list[Evidence]:
     """Return that the calendar says so: every so many windows since the last attempt."""
     if champion.since < every:
         return []
-    reason = f"{champion.since} windows since the last retraining, one every {every} is declared"
+    reason = f"{counted(champion.since, 'window')} since the last retraining, one every {every} is declared"
     cause = f"schedule:{newest}:v{champion.version}"
     return [Evidence(cause, "schedule", newest, reason, champion.version)]

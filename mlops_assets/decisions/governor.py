@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from mlops_assets.words import counted
+
 Trigger = Literal[
     "manual",
     "initial",
@@ -153,7 +155,7 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
         (
             "failing",
             facts.failed_attempts >= rules.attempts,
-            f"{facts.failed_attempts} runs for it crashed; see the runs in Dagster, mend the "
+            f"{counted(facts.failed_attempts, 'run')} for it crashed; see the runs in Dagster, mend the "
             "cause, then `mlops retrain`",
         ),
         (
@@ -187,7 +189,7 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
             rules.runs_per_month is not None
             and facts.runs_this_month >= rules.runs_per_month
             and not (by_hand or first_one),
-            f"{facts.runs_this_month} retrainings within a month, the budget is "
+            f"{counted(facts.runs_this_month, 'retraining')} within a month, the budget is "
             f"{rules.runs_per_month}",
         ),
         (

@@ -1,4 +1,4 @@
-"""The append-only record of promotions, refusals, rollbacks and retirements: a file per entry."""
+"""The append-only record of promotions, refusals and retirements: a file per entry."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ from mlops_assets.sensors.runs import (
     unfinished,
     why_ended,
 )
+from mlops_assets.words import counted
 
 SHOWN = 5  # reasons in what a tick says of itself
 # runs of a model that are asked for and not done: a tick has to stay short, and the queue in order
@@ -203,7 +204,7 @@ def give_up(runs: RunsOfWork, work: Work, tries: Tried) -> str:
     if before and before[-1]["code"] == "failing" and last.run_id[:8] in before[-1]["reason"]:
         return str(before[-1]["reason"])
     reason = (
-        f"{', '.join(work.stages)} of {work.window} not done: {tries.ended} runs for it failed; "
+        f"{', '.join(work.stages)} of {work.window} not done: {counted(tries.ended, 'run')} for it failed; "
         f"the last, run {last.run_id[:8]} in Dagster, {why_ended(runs.instance, last)}; mend the "
         "cause, then land it again"
     )

@@ -39,15 +39,6 @@ def test_what_make_is_asked_for_is_there() -> None:
     assert asked <= targets
 
 
-def test_every_mlops_command_on_a_page_is_a_command() -> None:
-    known = subprocess.run(
-        [str(tiny.BIN / "mlops"), "--help"], capture_output=True, text=True, check=True
-    ).stdout
-    for page in PAGES:
-        for name in re.findall(r"mlops ([a-z]+)\b", page.read_text()):
-            assert re.search(rf"^\W*{name}\b", known, re.MULTILINE), f"{page.name}: mlops {name}"
-
-
 def test_the_readmes_ten_lines_are_a_declaration() -> None:
     (text,) = blocks(ROOT / "README.md", "yaml")
     assert len(text.splitlines()) <= 12
