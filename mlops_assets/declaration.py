@@ -9,13 +9,15 @@ import hashlib
 import importlib
 import json
 import re
+import sysconfig
+import traceback
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from mlops_assets.errors import DeclarationError, UnknownNameError
+from mlops_assets.errors import DeclarationError, FieldError, UnknownNameError
 from mlops_assets.sections import (
     METRICS_OF,
     REFERENCE,
@@ -75,25 +77,31 @@ class Declaration(Value):
     @model_validator(mode="after")
     def _can_be_kept(self) -> Self:
         if self.retraining.cooldown_windows <= self.gates.holdout_windows:
-            raise ValueError(
+            raise FieldError(
                 f"cooldown_windows {self.retraining.cooldown_windows} must be above holdout_windows "
                 f"{self.gates.holdout_windows}: a challenger that leaves those out has to know at "
-                "least one window more than the champion, and the champion must not have seen them"
+                "least one window more than the champion, and the champion must not have seen them",
+                "retraining",
+                "cooldown_windows",
             )
         if self.batches.history_until is not None:
             try:
                 self.windows.begins(self.batches.history_until)
             except UnknownNameError as error:
-                raise ValueError(f"history_until: {error}") from error
+                raise FieldError(f"history_until: {error}", "batches", "history_until") from error
         if self.training.first_after <= self.gates.holdout_windows:
-            raise ValueError(
+            raise FieldError(
                 f"first_after {self.training.first_after} leaves nothing to train on beside "
-                f"holdout_windows {self.gates.holdout_windows}"
+                f"holdout_windows {self.gates.holdout_windows}",
+                "training",
+                "first_after",
             )
         if self.metric not in METRICS_OF[self.task]:
-            raise ValueError(
+            raise FieldError(
                 f"gates.metric {self.metric} can't judge the task {self.task}; it can be "
-                f"{' or '.join(METRICS_OF[self.task])}"
+                f"{' or '.join(METRICS_OF[self.task])}",
+                "gates",
+                "metric",
             )
         return self
 
@@ -153,7 +161,7 @@ def load(reference: str) -> Any:
     """Return what `package.module:NAME` names.
 
     Raises:
-        DeclarationError: no such module, or no such name in it.
+        DeclarationError: no such module, one that raises, or no such name in it.
 
     """
     module_name, _, name = reference.partition(":")
@@ -163,6 +171,8 @@ def load(reference: str) -> Any:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise DeclarationError(f"`{reference}`: no module `{error.name}`") from error
+    except Exception as error:  # whatever the project's own module raises while it is imported
+        raise DeclarationError(f"`{reference}` can't be imported: {raised(error)}") from error
     try:
         return getattr(module, name)
     except AttributeError as error:
@@ -170,6 +180,23 @@ def load(reference: str) -> Any:
         raise DeclarationError(
             str(UnknownNameError.among(f"name in {module_name}", name, public))
         ) from error
+
+
+def raised(error: BaseException) -> str:
+    """Return what a module raised, with file and line of the project's own code, on one line."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    library = sysconfig.get_paths()["stdlib"]
+    own = [
+        frame
+        for frame in frames
+        if "site-packages" not in frame.filename
+        and not frame.filename.startswith((library, "<frozen"))
+    ]
+    place = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
+    said = " ".join(str(error).split())
+    return f"{place}{type(error).__name__}{': ' if said else ''}{said}"
 
 
 def place_of(reference: str) -> Path:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from mlops_assets.components import load_models
+
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Load every declared model."""
-    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    return load_models(Path(__file__).parent)

@@ -35,6 +35,14 @@ class DeclarationError(MlopsError):
     """A declaration that can't be kept."""
 
 
+class FieldError(ValueError):
+    """A field that contradicts another one; `field` is its path within the section that says so."""
+
+    def __init__(self, message: str, *field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 class ClockError(MlopsError):
     """`MLOPS_NOW`, which sets the clock for tests, names no moment."""
 

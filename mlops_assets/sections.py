@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from mlops_assets.errors import FieldError
 from mlops_assets.windows import Value, known_zone
 
 Task = Literal["binary", "regression"]
@@ -182,7 +183,9 @@ class Training(Value):
     @model_validator(mode="after")
     def _frame_has_a_length(self) -> Self:
         if (self.frame == "rolling") != (self.frame_windows is not None):
-            raise ValueError("a rolling frame needs frame_windows, an expanding one has none")
+            raise FieldError(
+                "a rolling frame needs frame_windows, an expanding one has none", "frame"
+            )
         return self
 
 
@@ -310,20 +313,25 @@ class Drift(Value):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.needed > self.of_last:
-            raise ValueError(f"needed {self.needed} is more than of_last {self.of_last}")
+            raise FieldError(f"needed {self.needed} is more than of_last {self.of_last}", "needed")
         ends = (self.reference_from, self.reference_until)
         if (self.reference == "fixed") != (None not in ends) or (ends[0] is None) != (
             ends[1] is None
         ):
-            raise ValueError(
-                "a fixed reference needs reference_from and reference_until, others have none"
+            raise FieldError(
+                "a fixed reference needs reference_from and reference_until, others have none",
+                "reference",
             )
         if ends[0] is not None and ends[1] is not None and ends[0] > ends[1]:
-            raise ValueError(f"reference_from {ends[0]} is after reference_until {ends[1]}")
+            raise FieldError(
+                f"reference_from {ends[0]} is after reference_until {ends[1]}", "reference_from"
+            )
         if (self.reference == "trailing") != (self.reference_windows is not None):
-            raise ValueError("a trailing reference needs reference_windows, others have none")
+            raise FieldError(
+                "a trailing reference needs reference_windows, others have none", "reference"
+            )
         if self.segments_decide and not self.segments:
-            raise ValueError("segments_decide needs segments")
+            raise FieldError("segments_decide needs segments", "segments_decide")
         return self
 
 
@@ -337,7 +345,9 @@ class PerformanceLimit(Value):
     @model_validator(mode="after")
     def _needed_fits(self) -> Self:
         if self.needed > self.of_last:
-            raise ValueError(f"needed ({self.needed}) is more than of_last ({self.of_last})")
+            raise FieldError(
+                f"needed ({self.needed}) is more than of_last ({self.of_last})", "needed"
+            )
         return self
 
 
@@ -415,13 +425,15 @@ class Retraining(Value):
             ("schedule", "every_windows"),
         ):
             if trigger in self.triggers and getattr(self, measure) is None:
-                raise ValueError(f"the trigger `{trigger}` needs `{measure}`")
+                raise FieldError(f"the trigger `{trigger}` needs `{measure}`", "triggers")
         return self
 
     @model_validator(mode="after")
     def _money_has_a_cost(self) -> Self:
         if self.kpi is not None and self.cost is None:
-            raise ValueError("a kpi is in money, so what a retraining costs must be: declare cost")
+            raise FieldError(
+                "a kpi is in money, so what a retraining costs must be: declare cost", "kpi"
+            )
         return self
 
 

@@ -79,6 +79,39 @@ def mlops(
 
 
 @app.command()
+def check(
+    model: Annotated[str | None, typer.Argument(help="One model only.")] = None,
+    *,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A file of the model: a batch or labels of one window."),
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(help="With --data: its window, if neither name nor rows say it.")
+    ] = None,
+    labels: Annotated[
+        bool | None,
+        typer.Option(
+            "--labels/--batch", help="With --data: what it is, if its columns don't say it."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check what is declared, before it runs: each fault on a line, with file and line."""
+    from mlops_assets.cli import checking
+
+    if data is None and (window is not None or labels is not None):
+        raise typer.BadParameter("goes with --data only", param_hint="--window, --labels")
+    checked = checking.check_models(model, data, labels=labels, window=window)
+    if as_json:
+        print_json(checking.as_json(checked))
+    else:
+        checking.show(checked)
+    if any(one.problems for one in checked):
+        raise typer.Exit(1)
+
+
+@app.command()
 def land(
     model: Model,
     file: Annotated[

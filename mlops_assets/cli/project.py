@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import tomllib
@@ -11,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.declaration import Declaration
+from mlops_assets.checking.findings import Origin
+from mlops_assets.declaration import Declaration, raised
 from mlops_assets.errors import DeclarationError, UnknownNameError
 from mlops_assets.home import Home, project_root
 
@@ -52,17 +54,24 @@ class Project:
             if folder not in sys.path:
                 sys.path.insert(0, folder)
 
-    @cached_property
+    @property
     def definitions(self) -> dg.Definitions:
-        """Load the definitions.
+        """The definitions; where the module as a whole can't be loaded, each model by itself.
 
         Raises:
-            DeclarationError: the module can't be found, or a declaration can't be kept.
+            DeclarationError: the module can't be found, or gives no definitions.
 
         """
+        return self._loaded[0]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the project's own module loads; if not, Dagster opens none of its models."""
+        return self._loaded[1]
+
+    @cached_property
+    def _loaded(self) -> tuple[dg.Definitions, bool]:
         import dagster as dg
-        from dagster.components.core.component_tree import ComponentTreeException
-        from dagster_shared.error import DagsterError
 
         self.make_importable()
         try:
@@ -72,29 +81,58 @@ class Project:
                 f"no module `{self.module}` ({error}); run it in the project's folder, or name "
                 "the module in MLOPS_MODULE"
             ) from error
+        except Exception as error:
+            raise DeclarationError(f"{self.module} can't be imported: {raised(error)}") from error
         found = getattr(module, "defs", None)
+        # what is broken is said by the commands, once, where it matters
+        logging.getLogger("mlops_assets.components").setLevel(logging.CRITICAL)
+        whole = True
         try:
             loaded = found() if callable(found) else found
-        except (ComponentTreeException, DagsterError) as error:
-            root: BaseException = error
-            while root.__cause__ is not None:
-                root = root.__cause__
-            raise DeclarationError(
-                f"the definitions in {self.module} can't be loaded: {str(root).strip()}\n"
-                "`dg check yaml` names the line of a declaration that can't be read"
-            ) from error
+        except Exception as error:  # noqa: BLE001 whatever the project's modules raise
+            loaded, whole = self._apart(error), False
         if not isinstance(loaded, dg.Definitions):
             raise DeclarationError(f"{self.module} has no `defs` that gives dagster Definitions")
+        return loaded, whole
+
+    def _apart(self, error: BaseException) -> dg.Definitions:
+        """Load each folder of `defs/` by itself, since the project's own module loads none."""
+        from mlops_assets.components import load_models
+
+        root = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        failed = DeclarationError(
+            f"the definitions in {self.module} can't be loaded: {raised(root)}"
+        )
+        try:
+            loaded = load_models(self.root)
+        except Exception:  # noqa: BLE001 it's no folder that fails: said is what failed first
+            raise failed from error
+        if not _broken(loaded):
+            raise failed from error
         return loaded
 
     @cached_property
     def repository(self) -> dg.RepositoryDefinition:
-        """The definitions, resolved: jobs and sensors by name."""
-        return self.definitions.get_repository_def()
+        """The definitions, resolved: jobs and sensors by name.
+
+        Raises:
+            DeclarationError: two of them have one name.
+
+        """
+        from dagster_shared.error import DagsterError
+
+        try:
+            return self.definitions.get_repository_def()
+        except DagsterError as error:
+            raise DeclarationError(
+                f"the definitions in {self.module} don't fit together: {raised(error)}"
+            ) from error
 
     @cached_property
     def declarations(self) -> dict[str, Declaration]:
-        """Every declared model by its name, as the jobs' metadata carries it."""
+        """Every declared model that can be kept, by its name, as the jobs' metadata carries it."""
         found = {}
         for job in self.repository.get_all_jobs():
             carried: Any = job.metadata.get("mlops/declaration")
@@ -103,13 +141,42 @@ class Project:
                 found[declaration.name] = declaration
         return found
 
+    @cached_property
+    def broken(self) -> dict[str, DeclarationError]:
+        """Every declared model that can't be kept, by its name: a line for each fault."""
+        return {
+            model: DeclarationError("\n".join(dict.fromkeys(lines)))
+            for model, lines in _broken(self.definitions).items()
+        }
+
+    def broken_lines(self) -> list[str]:
+        """Return a line for each model that is not loaded, with the first of its faults."""
+        said = []
+        for model, error in self.broken.items():
+            first, *others = str(error).splitlines()
+            more = f" (and {len(others)} more: mlops check {model})" if others else ""
+            said.append(f"{model} is not loaded: {first}{more}")
+        return said
+
+    def origin(self, model: str) -> Origin | None:
+        """Return where a model's declaration is written, if in a YAML file."""
+        for job in self.repository.get_all_jobs():
+            declared: Any = job.metadata.get("mlops/declaration")
+            carried: Any = job.metadata.get("mlops/origin")
+            if declared is not None and carried is not None and declared.value["name"] == model:
+                return Origin(self.root / carried.value["file"], carried.value["document"])
+        return None
+
     def declaration(self, model: str) -> Declaration:
         """Return one declared model.
 
         Raises:
             UnknownNameError: nothing of that name is declared.
+            DeclarationError: it is declared, and its declaration can't be kept.
 
         """
+        if model in self.broken:
+            raise self.broken[model]
         if model not in self.declarations:
             raise UnknownNameError.among("declared model", model, self.declarations)
         return self.declarations[model]
@@ -128,3 +195,12 @@ class Project:
         declaration = self.declaration(model)
         check_windows(declaration, Store(self.home.store))
         return declaration
+
+
+def _broken(definitions: dg.Definitions) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for spec in definitions.resolve_all_asset_specs():
+        carried: Any = spec.metadata.get("mlops/broken")
+        if carried is not None:
+            found.setdefault(carried.value["model"], []).extend(carried.value["said"])
+    return found

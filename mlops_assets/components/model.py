@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Self
+import os
+from pathlib import Path
+from typing import Any, Self
 
 import dagster as dg
-from pydantic import BaseModel
+from dagster.components.core.defs_module import find_defs_or_component_yaml
+from pydantic import BaseModel, RootModel, ValidationError
 
 from mlops_assets.assets import (
     batches,
@@ -20,6 +23,9 @@ from mlops_assets.assets import (
     staleness,
     training_set,
 )
+from mlops_assets.checking.declared import declared_problems
+from mlops_assets.checking.findings import Finding, Origin, of_fields
+from mlops_assets.components.broken import Broken
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import DeclarationError
 from mlops_assets.resources import KIND_TAG, MODEL_TAG, RESOURCES
@@ -31,6 +37,18 @@ JOBS: dict[Kind, str] = {
     "ingest": "A window from batch to verdict, then whatever has matured.",
     "retrain": "From the training set to a promotion, or a refusal.",
 }
+ORIGIN = "mlops/origin"
+#: Dagster sets it in `dg check defs` and `dagster definitions validate`
+VALIDATING = "DAGSTER_IS_DEFS_VALIDATION_CLI"
+
+
+class Attributes(RootModel[Any]):
+    """What a `defs.yaml` says, whatever it is: one that can't be kept must not stop all others."""
+
+    @classmethod
+    def model_json_schema(cls, *arguments: Any, **keywords: Any) -> dict[str, Any]:
+        """Return the schema of a declaration, by which `dg check yaml` knows fields and bounds."""
+        return Declaration.model_json_schema(*arguments, **keywords)
 
 
 class ModelComponent(dg.Component):
@@ -38,30 +56,131 @@ class ModelComponent(dg.Component):
 
     In YAML the attributes are the fields of `Declaration`; in Python, build one:
     `ModelComponent(Declaration(name=...))` in a function decorated by `@dg.component_instance`.
+
+    A declaration that can't be kept is shown as one asset that says why, and the other models of
+    the code location go on; in `dg check defs` it is an error.
     """
 
-    def __init__(self, declaration: Declaration) -> None:
+    def __init__(self, declaration: Declaration | None, broken: Broken | None = None) -> None:
+        if (declaration is None) == (broken is None):
+            raise DeclarationError("a component is of a declaration, or of why there is none")
         self.declaration = declaration
+        self._broken = broken
+        self.origin: Origin | None = broken.origin if broken else None
+        self.module: str | None = None  # below which references such as `.schema:X` are meant
+
+    @property
+    def name(self) -> str:
+        """The model's name; of one without, the name of its folder."""
+        if self.declaration is not None:
+            return self.declaration.name
+        return self._broken.name if self._broken else ""
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """Return the declaration itself, so that `dg check yaml` knows its fields and bounds."""
-        return Declaration
+        """Return what takes any attributes and has the schema of a declaration."""
+        return Attributes
 
     @classmethod
-    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:  # noqa: ARG003  # Dagster's signature
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Build it from the attributes of a `defs.yaml`."""
-        if not isinstance(attributes, Declaration):
-            raise DeclarationError("a model needs attributes; see docs/declaration.md")
-        return cls(attributes)
+        origin = origin_of(context)
+        said = attributes.model_dump() if attributes is not None else {}
+        try:
+            component = cls(Declaration.model_validate(said))
+        except ValidationError as error:
+            name = said.get("name") if isinstance(said, dict) else None
+            named = name if isinstance(name, str) and name else context.path.name
+            component = cls(None, Broken(named, of_fields(error), origin))
+        component.origin, component.module = origin, module_of(context)
+        return component
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Return the definitions of the model."""
-        return definitions(self.declaration.within(context.defs_relative_module_name(context.path)))
+        """Return the definitions of the model, or the one asset that says why there are none.
+
+        Raises:
+            DeclarationError: in `dg check defs`; a declaration can't be kept, this or another.
+
+        """
+        self.module = module_of(context)
+        validating = os.environ.get(VALIDATING) == "1"
+        built = self._built(context, thorough=validating)
+        if isinstance(built, dg.Definitions):
+            return built
+        if not validating:
+            return built.definitions(context.project_root)
+        # all at once: whoever mends them should not have to ask again for each
+        others = [
+            one._built(context, thorough=True)  # noqa: SLF001 of this class
+            for one in beside(context)
+            if one.module is not None
+        ]
+        broken = [other for other in others if isinstance(other, Broken)] or [built]
+        lines = [line for other in broken for line in other.lines(context.project_root)]
+        raise DeclarationError("\n".join(dict.fromkeys(lines)))
+
+    def _built(
+        self, context: dg.ComponentLoadContext, *, thorough: bool
+    ) -> dg.Definitions | Broken:
+        found = list(self._broken.findings) if self._broken else []
+        if same := [one for one in beside(context) if one.name == self.name and one is not self]:
+            others = ", ".join(place_of_component(one, context.project_root) for one in same)
+            found.append(
+                Finding(
+                    ("name",), f"another model is called `{self.name}` too, in {others}; rename one"
+                )
+            )
+        if self.declaration is None:
+            return Broken(self.name, found, self.origin)
+        declaration = self.declaration.within(self.module or "")
+        try:
+            found = found or declared_problems(declaration)
+            if thorough and not found:
+                from mlops_assets.checking.trial import trial_problems
+
+                found = trial_problems(declaration)
+            if not found:
+                return definitions(declaration, self.origin, context.project_root)
+        except Exception as error:  # noqa: BLE001 one declaration never stops another, whatever it meets
+            found = [Finding((), f"{type(error).__name__}: {error}")]
+        return Broken(self.name, found, self.origin)
 
 
-def definitions(declaration: Declaration) -> dg.Definitions:
-    """Return the assets, gates, jobs and sensors of one declared model."""
+def beside(context: dg.ComponentLoadContext) -> list[ModelComponent]:
+    """Return every model's component of the code location, this one too."""
+    return context.component_tree.get_all_components(of_type=ModelComponent)
+
+
+def module_of(context: dg.ComponentLoadContext) -> str:
+    """Return the module below which a component's references such as `.schema:X` are meant."""
+    return context.defs_relative_module_name(context.path)
+
+
+def origin_of(context: dg.ComponentLoadContext) -> Origin | None:
+    """Return the document of the file from which a component is loaded; None if from Python."""
+    file = find_defs_or_component_yaml(context.path) if context.path.is_dir() else None
+    key = getattr(context.component_loc, "instance_key", None)
+    return Origin(file, key if isinstance(key, int) else 0) if file else None
+
+
+def place_of_component(component: ModelComponent, root: Path) -> str:
+    """Return where a component's name is written."""
+    if component.origin is None:
+        return "a module"
+    return Finding(("name",), "").place(component.origin, root)
+
+
+def definitions(
+    declaration: Declaration, origin: Origin | None = None, root: Path | None = None
+) -> dg.Definitions:
+    """Return the assets, gates, jobs and sensors of one declared model.
+
+    Args:
+        declaration: with absolute references.
+        origin: where it is written, if in a YAML file.
+        root: the project's folder, below which that is named.
+
+    """
     name = declaration.name
     assets: list[dg.AssetsDefinition | dg.SourceAsset] = [
         source.build(declaration, "batches"),
@@ -79,6 +198,11 @@ def definitions(declaration: Declaration) -> dg.Definitions:
         staleness.build(declaration),
     ]
     metadata = {DECLARATION: dg.MetadataValue.json(declaration.model_dump(mode="json"))}
+    if origin is not None:
+        file = origin.file
+        if root is not None and file.is_relative_to(root):
+            file = file.relative_to(root)
+        metadata[ORIGIN] = dg.MetadataValue.json({"file": str(file), "document": origin.document})
     jobs = [
         dg.define_asset_job(
             f"{name}__{kind}",

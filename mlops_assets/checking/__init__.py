@@ -1,0 +1,1 @@
+"""What a declaration says, tried: without data, on made rows, and on a file."""
