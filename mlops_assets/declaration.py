@@ -170,7 +170,9 @@ def load(reference: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise DeclarationError(f"`{reference}`: no module `{error.name}`") from error
+        where = place(error) if error.name and not module_name.startswith(error.name) else ""
+        imports = f", which {where} imports" if where else ""
+        raise DeclarationError(f"`{reference}`: no module `{error.name}`{imports}") from error
     except Exception as error:  # whatever the project's own module raises while it is imported
         raise DeclarationError(f"`{reference}` can't be imported: {raised(error)}") from error
     try:
@@ -186,17 +188,21 @@ def raised(error: BaseException) -> str:
     """Return what a module raised, with file and line of the project's own code, on one line."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: {error.msg}"
-    frames = traceback.extract_tb(error.__traceback__)
+    where, said = place(error), " ".join(str(error).split())
+    return ": ".join(part for part in (where, type(error).__name__, said) if part)
+
+
+def place(error: BaseException) -> str:
+    """Return `file:line` of the last line of the project's own code that led to an error."""
     library = sysconfig.get_paths()["stdlib"]
     own = [
         frame
-        for frame in frames
+        for frame in traceback.extract_tb(error.__traceback__)
         if "site-packages" not in frame.filename
         and not frame.filename.startswith((library, "<frozen"))
+        and frame.filename != __file__
     ]
-    place = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
-    said = " ".join(str(error).split())
-    return f"{place}{type(error).__name__}{': ' if said else ''}{said}"
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
 
 
 def place_of(reference: str) -> Path:

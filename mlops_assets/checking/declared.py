@@ -136,7 +136,7 @@ class Declared:
         for field, held in self._loaded.items():
             if isinstance(held, DeclarationError):
                 # a module that can't be imported is one fault, not one for each of its names
-                text = str(held).partition(" can't be imported: ")[2] or str(held)
+                text = str(held).partition(": ")[2] or str(held)
                 if text not in said:
                     said.add(text)
                     yield Finding(field, str(held))

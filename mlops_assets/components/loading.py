@@ -21,10 +21,12 @@ from dagster.components.core.defs_module import (
     ComponentPath,
     find_defs_or_component_yaml,
 )
+from pydantic import ValidationError
 
 from mlops_assets.checking.findings import Finding, Origin, unreadable
 from mlops_assets.components.broken import Broken
 from mlops_assets.components.model import VALIDATING
+from mlops_assets.declaration import raised
 from mlops_assets.errors import DeclarationError
 
 
@@ -114,11 +116,24 @@ class Apart:
             return
         while error.__cause__ is not None:
             error = error.__cause__
-        said = " ".join(str(error).split())
-        finding = Finding((), f"{type(error).__name__}: {said}", file, 1 if file else None)
+        findings = [Finding((), raised(error), file, 1 if file else None)]
+        if isinstance(error, ValidationError):
+            findings = of_file(error, file)
         if file is not None and file.suffix in (".yaml", ".yml"):
-            finding = unreadable(file) or finding
-        self.broken.append(Broken(name_of(path), [finding], Origin(file) if file else None))
+            found = unreadable(file)
+            findings = [found] if found else findings
+        self.broken.append(Broken(name_of(path), findings, Origin(file) if file else None))
+
+
+def of_file(error: ValidationError, file: Path | None) -> list[Finding]:
+    """Return what is wrong beside the attributes: Dagster puts file and line behind the field."""
+    found = []
+    for one in error.errors(include_url=False):
+        name, _, where = str(one["loc"][0] if one["loc"] else "").partition(" at ")
+        line = where.rpartition(":")[2]
+        message = f"`{name}`: {one['msg']}" if name else one["msg"]
+        found.append(Finding((), message, file, int(line) if line.isdigit() else 1))
+    return found
 
 
 def leaves(decl: ComponentDecl[Any]) -> Iterator[ComponentDecl[Any]]:

@@ -48,7 +48,17 @@ class Attributes(RootModel[Any]):
     @classmethod
     def model_json_schema(cls, *arguments: Any, **keywords: Any) -> dict[str, Any]:
         """Return the schema of a declaration, by which `dg check yaml` knows fields and bounds."""
-        return Declaration.model_json_schema(*arguments, **keywords)
+        schema = Declaration.model_json_schema(*arguments, **keywords)
+        # what a schema can say of fields that depend on each other; `mlops check` says it all
+        held_out = Declaration.model_fields["gates"].get_default(call_default_factory=True)
+        least = held_out.holdout_windows + 1
+        cooldown = {"properties": {"cooldown_windows": {"minimum": least}}}
+        named = {"properties": {"gates": {"required": ["holdout_windows"]}}, "required": ["gates"]}
+        return {
+            **schema,
+            "if": {"not": named},
+            "then": {"properties": {"retraining": cooldown}},
+        }
 
 
 class ModelComponent(dg.Component):

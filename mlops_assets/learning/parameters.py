@@ -56,7 +56,9 @@ def problems(parameters: Mapping[str, Scalar]) -> dict[str, str]:
                 f"parameter `{name}` is set by the training itself; take it out of the declaration"
             )
         elif name not in known:
-            found[name] = f"LightGBM has no parameter `{name}`{did_you_mean(name, known)}"
+            # its own name rather than one of the others
+            hint = did_you_mean(name, known & set(table)) or did_you_mean(name, known)
+            found[name] = f"LightGBM has no parameter `{name}`{hint}"
     return found
 
 

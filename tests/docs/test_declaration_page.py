@@ -20,7 +20,11 @@ PAGE = Path(__file__).parents[2] / "docs/declaration.md"
 HEAD = """\
 # The declaration
 
-The fields of a model's `defs.yaml`, below `attributes`. References such as `.schema:Customers` name a module beside the file and a name in it; `package.module:NAME` works too. `dg check yaml` names what is wrong, with its line. In Python, the same is `ModelComponent(Declaration(...))` in a function decorated by `@dg.component_instance`.
+The fields of a model's `defs.yaml`, below `attributes`. References such as `.schema:Customers` name a module beside the file and a name in it; `package.module:NAME` works too. In Python, the same is `ModelComponent(Declaration(...))` in a function decorated by `@dg.component_instance`.
+
+`mlops check` tries all that is declared, of every model: fields, types, names that the stages need for themselves (a feature `target`, `window`, `score` or `prediction_id`, a key `version`), that the key is of one type in batch and labels, that the time column has a zone, that the target is of the task, LightGBM's parameters (by training one round on made rows), features that look at other rows of their batch. `--data FILE` tries it on a file too. `dg check defs` finds the same; `dg check yaml` sees the shape of the fields alone, and of several models in a project only the last that it meets, since it keeps one document for each component type.
+
+A model whose declaration can't be kept is shown in Dagster as one asset that says why, and every other model goes on; `definitions.py` calls `mlops_assets.components.load_models` for that, since Dagster's own `load_from_defs_folder` gives up on all models where one file is no YAML.
 """
 
 CHANGING = """\

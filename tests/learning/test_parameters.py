@@ -24,7 +24,7 @@ def test_each_wrong_parameter_has_its_sentence() -> None:
     found = problems({"num_leafs": 7, "shrinkage_rate": 0.1, "n_estimators": 3, "bagging_seed": 1})
 
     assert found == {
-        "num_leafs": "LightGBM has no parameter `num_leafs`; did you mean `num_leaf`?",
+        "num_leafs": "LightGBM has no parameter `num_leafs`; did you mean `num_leaves`?",
         "n_estimators": "parameter `n_estimators` is set by the training itself; take it out of "
         "the declaration",
         "bagging_seed": "parameter `bagging_seed` is set by the training itself; take it out of "

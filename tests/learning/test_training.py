@@ -110,7 +110,7 @@ def test_rows_without_a_label_are_left_out(model: FittedModel) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"parameters": {"num_leafs": 7}}, "no parameter `num_leafs`; did you mean `num_leaf`"),
+        ({"parameters": {"num_leafs": 7}}, "no parameter `num_leafs`; did you mean `num_leaves`"),
         ({"parameters": {"n_estimators": 7}}, "`n_estimators` is set by the training itself"),
         ({"parameters": {"bagging_seed": 7}}, "`bagging_seed` is set by the training itself"),
         ({"parameters": {"num_leaves": 1}}, "LightGBM refused"),
