@@ -64,6 +64,7 @@ class Declared:
         """
         return [
             *self._ending(),
+            *self._local_times(),
             *self._histories(root),
             *self._reference(),
             *self._left_out(),
@@ -157,17 +158,21 @@ class Declared:
                     f"the contract of the {part} has no column `{time}`{did_you_mean(time, types)}",
                 )
                 continue
-            held = types[time]
-            if held == pl.Null:  # of any type, the file decides
-                continue
-            if isinstance(held, pl.Datetime) and held.time_zone is not None:
-                continue
-            why = "is a time without a zone" if held == pl.Datetime else f"is {held}"
-            yield self._in_module(
-                (part, "contract"),
-                f"the time column `{time}` {why}; make it "
-                f'`dy.Datetime(time_zone="{zone}", time_unit="us")`, so that each row has one moment',
-            )
+            if problem := self._no_time(types[time]):
+                yield self._in_module(
+                    (part, "contract"),
+                    f"the time column `{time}` {problem}; make it "
+                    f'`dy.Datetime(time_zone="{zone}", time_unit="us")`',
+                )
+
+    def _no_time(self, held: pl.DataType) -> str:
+        """Say why a column of a type tells no window; empty if it does, or only a file says it."""
+        if held in (pl.Datetime, pl.Null):
+            return ""
+        if held == pl.Date:
+            hourly = self.declaration.windows.every == "hour"
+            return "is Date, which tells no hour" if hourly else ""
+        return f"is {held}, no time"
 
     def _key(self) -> Iterator[Finding]:
         field: Path_ = ("batches", "key")
@@ -362,6 +367,18 @@ class Declared:
                 ("windows", "end"),
                 f"nothing lands from {windows.end} on: move it later, or leave it out",
             )
+
+    def _local_times(self) -> Iterator[Finding]:
+        time, windows = self.declaration.batches.time, self.declaration.windows
+        for part, types in (("batches", self.batch), ("labels", self.labels)):
+            held = (types or {}).get(time)
+            if held == pl.Date:
+                what = f"is Date: each row is of the midnight in {windows.timezone} that begins it"
+            elif isinstance(held, pl.Datetime) and held.time_zone is None:
+                what = f"has no zone: it is taken as the local time of {windows.timezone}"
+            else:
+                continue
+            yield self._in_module((part, "contract"), f"the time column `{time}` {what}")
 
     def _histories(self, root: Path) -> Iterator[Finding]:
         for part in ("batches", "labels"):

@@ -36,11 +36,11 @@ def sample_problems(
 
     """
     try:
-        kind, window, frame = identify(declaration, file, kind, window)
-        report = audit(declaration, kind, window, frame)
+        kind, window, opened = identify(declaration, file, kind, window)
+        report = audit(declaration, kind, window, opened.frame)
         found = [Finding((), problem, file) for problem in report.problems]
         if not report.schema and report.rows:
-            rows = frame.head(MOST).collect()
+            rows = opened.frame.head(MOST).collect()
             tried_on = _features if kind == "batches" else _target
             found += tried_on(declaration, rows)
     except MlopsError as error:

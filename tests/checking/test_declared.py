@@ -104,21 +104,18 @@ WRONG: list[tuple[dict[str, Any], str, str, int | None]] = [
     ({"batches": {"contract": ".schema:Row"}}, "batches.contract", "did you mean `Rows`?", None),
     ({"batches": {"contract": ".features:TARGET"}}, "batches.contract", "is an Expr", None),
     (
-        {"schema": ('at = dy.Datetime(time_zone="UTC", time_unit="us")', "at = dy.Date()")},
+        {
+            "schema": ('at = dy.Datetime(time_zone="UTC", time_unit="us")', "at = dy.Date()"),
+            "windows": {"every": "hour"},
+        },
         "batches.contract",
-        "the time column `at` is Date",
+        "the time column `at` is Date, which tells no hour",
         4,
     ),
     (
         {"schema": ('at = dy.Datetime(time_zone="UTC", time_unit="us")', "at = dy.String()")},
         "batches.contract",
         "the time column `at` is String",
-        4,
-    ),
-    (
-        {"schema": ('at = dy.Datetime(time_zone="UTC", time_unit="us")', "at = dy.Datetime()")},
-        "batches.contract",
-        "the time column `at` is a time without a zone",
         4,
     ),
     (
@@ -233,6 +230,28 @@ def test_what_is_allowed_and_probably_not_meant_is_a_warning(
 
     assert said == {"windows.end", "batches.history", "drift.leave_out"}
     assert declared_problems(odd) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ("dy.Date()", "`at` is Date: each row is of the midnight in Asia/Tokyo"),
+        ("dy.Datetime()", "`at` has no zone: it is taken as the local time of Asia/Tokyo"),
+    ],
+)
+def test_a_time_without_a_zone_is_named_with_the_rule_that_holds(
+    declare: Declare, tmp_path: Path, column: str, words: str
+) -> None:
+    local = declare(
+        schema=('at = dy.Datetime(time_zone="UTC", time_unit="us")', f"at = {column}"),
+        windows={"timezone": "Asia/Tokyo"},
+    )
+
+    (found,) = Declared(local).warnings(tmp_path)
+
+    assert words in found.message
+    assert found.line == 4
+    assert declared_problems(local) == []
 
 
 @pytest.mark.parametrize(
