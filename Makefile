@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # what we measure ourselves against and never need: kept out of our own environment
 PEERS := .venv-peers
 
-.PHONY: help install demo dev test test-all test-lakefs check types contracts unit bench soak calibrate policies lock format clean
+.PHONY: help install demo dev test test-all test-lakefs check types contracts unit bench soak calibrate policies graph lock format clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ bench: $(STAMP) $(PEERS)/.installed ## ours and the peers', side by side
 
 soak: $(STAMP) ## a bad night of 20 minutes under the real daemon; SEED=n plays one again
 	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+graph: $(STAMP) ## draw docs/graph.png anew, from the definitions
+	@$(BIN)/python -W ignore -m tests.docs.graph
 
 policies: $(STAMP) ## what policies are worth on the flights over ten seeds (an hour); writes docs/policies.md
 	@$(BIN)/python -m tests.benchmarks.policies --page docs/policies.md
