@@ -129,6 +129,17 @@ class TrainingError(MlopsError):
     """A model can't be trained or applied on what was given."""
 
 
+class NotYetError(TrainingError):
+    """It is too early: nobody need mend anything, and what is missing comes with other labels.
+
+    `code` is that of the decision which holds a training back for it.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class RebuildError(MlopsError):
     """A registered version can't be trained again."""
 

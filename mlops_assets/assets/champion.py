@@ -23,6 +23,7 @@ from mlops_assets.assets.model import (
 )
 from mlops_assets.assets.request import Request
 from mlops_assets.assets.training_set import TARGET
+from mlops_assets.assets.waiting import made_or_waited
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import RefExistsError
@@ -54,15 +55,16 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         kinds={"lightgbm", "mlflow"},
         code_version=declaration.digest("gates"),
         pool=f"{declaration.name}__retrain",
+        output_required=False,  # too early: nothing is made
     )
-    def champion(
+    def champion(  # type: ignore[no-untyped-def]  # noqa: ANN202  # Dagster can't read a generator's
         context: dg.AssetExecutionContext,
         mlops_repository: RepositoryResource,
         mlops_registry: RegistryResource,
         mlops_store: StoreResource,
         mlops_ledger: LedgerResource,
         mlops_mlflow: dg.ResourceParam[Any],
-    ) -> dg.MaterializeResult:
+    ):
         promotion = Promotion(
             context,
             declaration,
@@ -73,7 +75,9 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
             Request.of(context.run),
             mlops_mlflow.mlflow_run_id,
         )
-        return promotion.decide()
+        yield from made_or_waited(
+            context, declaration, promotion.store, "champion", promotion.decide
+        )
 
     return champion
 
@@ -92,7 +96,13 @@ class Promotion:
     mlflow_run_id: str | None  # of this Dagster run; what it trains stands beneath it
 
     def decide(self) -> dg.MaterializeResult:
-        """Promote or refuse, and report which."""
+        """Promote or refuse, and report which.
+
+        Raises:
+            NotYetError: nothing was evaluated yet.
+            dagster.Failure: what was evaluated is not what would be promoted.
+
+        """
         name = self.declaration.name
         evaluated = known_facts(self.context, key(self.declaration, "evaluation"), "evaluation")
         pinned = pinned_training_set(self.context, self.declaration)
@@ -218,6 +228,10 @@ class Promotion:
             self.repository.create_branch(branch, pinned.commit)
         except RefExistsError:
             self.context.log.info(f"{branch} holds this version's data already")
+        # what its scores are worth is told by rows that its challenger had not seen; before the
+        # ledger makes it serve, or a process killed in between would never tell
+        estimates = Estimates(self.declaration, self.repository, self.store)
+        estimates.learn_from_holdout(version, held_out, challenger)
         landed = landed_windows(self.repository, self.declaration, MAIN)
         entry = self.ledger.append(
             name,
@@ -240,9 +254,6 @@ class Promotion:
             ),
             expected_previous=before.version if before else None,
         )
-        # what its scores are worth is told by rows that its challenger had not seen
-        estimates = Estimates(self.declaration, self.repository, self.store)
-        estimates.learn_from_holdout(version, held_out, challenger)
         registry.set_champion(name, entry.version)
         sentence = f"version {entry.version} promoted: {entry.reason}"
         self.report(entry, promoted=True, reason=entry.reason)

@@ -129,7 +129,7 @@ class Estimates:
             for row in self.store.latest(
                 "performance", model=self.declaration.name, champion=version
             )
-            if row["window"] <= window
+            if row["window"] <= window and self.declaration.windows.declares(row["window"])
         ][-MOST_WINDOWS:]
         if len(measured) < self.declaration.gates.holdout_windows:
             return
@@ -154,6 +154,8 @@ class Estimates:
                 "estimators", model=self.declaration.name, champion=version
             )
             if row["window"] < window
+            # a declaration that begins later now knows earlier windows no more
+            and self.declaration.windows.declares(row["window"])
             and self.declaration.matures(row["window"]) < ends
             and row["method"] == self.method
             and self.series.holds("performance", row)

@@ -8,21 +8,33 @@ import polars as pl
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from mlops_assets.assets import plots
-from mlops_assets.assets.commits import key
-from mlops_assets.assets.model import known_facts, load_model, pinned_training_set, rows_of
+from mlops_assets.assets.commits import key, scan
+from mlops_assets.assets.model import (
+    Pinned,
+    known_facts,
+    load_model,
+    pinned_training_set,
+    rows_of,
+)
 from mlops_assets.assets.request import Request
 from mlops_assets.assets.training_set import TARGET
+from mlops_assets.assets.waiting import made_or_waited
 from mlops_assets.declaration import Declaration
+from mlops_assets.errors import NotYetError
 from mlops_assets.learning.comparison import Comparison, baseline, compare
 from mlops_assets.learning.training import FittedModel
+from mlops_assets.learning.training_set import WINDOW
 from mlops_assets.monitoring.meaning import Series
-from mlops_assets.registry.ledger import Entry, Gate
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.ledger import Entry, Gate, Ledger
+from mlops_assets.registry.tracking import Tracking
 from mlops_assets.resources import (
     LedgerResource,
     RegistryResource,
     RepositoryResource,
     StoreResource,
 )
+from mlops_assets.versions import Repository
 
 OPPONENTS = ("baseline", "champion")
 GATES = tuple(f"better_than_{opponent}" for opponent in OPPONENTS)
@@ -41,73 +53,112 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         kinds={"polars"},
         code_version=declaration.digest("gates"),
         pool=f"{declaration.name}__retrain",
+        output_required=False,  # too early: nothing is made, and what follows is skipped
     )
-    def evaluation(
+    def evaluation(  # type: ignore[no-untyped-def]  # noqa: ANN202  # Dagster can't read a generator's
         context: dg.AssetExecutionContext,
         mlops_repository: RepositoryResource,
         mlops_registry: RegistryResource,
         mlops_store: StoreResource,
         mlops_ledger: LedgerResource,
-    ) -> dg.MaterializeResult:
-        pinned = pinned_training_set(context, declaration)
-        challenger = known_facts(context, key(declaration, "model"), "challenger")
-        if challenger["training_set"] != pinned.checksum:
-            raise dg.Failure(
-                "the challenger was trained on another training set than the newest; "
-                f"materialize {declaration.name}/model first",
-                allow_retries=False,
-            )
-        champion = Request.of(context.run).champion_before(mlops_ledger.get(), declaration.name)
-        series = Series.of(declaration, mlops_store.get())
-        unlike = series.unlike(champion) if champion else ""
-        # one that learnt something else is compared with nothing here: the baseline alone is
-        rival = None if unlike else champion
-        if rival and (seen := set(rival.training_windows) & set(pinned.holdout)):
-            raise dg.Failure(
-                f"champion version {rival.version} was trained on {sorted(seen)}, which are "
-                "held out: comparing there would flatter it. Wait until "
-                f"{len(pinned.holdout)} windows that it never saw have mature labels.",
-                allow_retries=False,
-            )
-        if rival and set(pinned.training) <= set(rival.training_windows):
-            raise dg.Failure(
-                f"the challenger learnt nothing that champion version {rival.version} did not: "
-                f"beside the {len(pinned.holdout)} held-out windows another must have matured",
-                allow_retries=False,
-            )
-        tracking = mlops_registry.tracking(declaration.name)
-        versions = mlops_repository.get()
-        held_out = rows_of(versions, declaration, pinned, pinned.holdout)
-        learnt = rows_of(versions, declaration, pinned, pinned.training)
-        mean = float(learnt[TARGET].cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]  # Polars types a mean as anything
-        model = load_model(tracking, challenger["mlflow_run_id"])
-        opponents: dict[str, FittedModel | float] = {"baseline": mean}
-        if rival and rival.mlflow_run_id:
-            opponents["champion"] = load_model(tracking, rival.mlflow_run_id)
-        comparisons = {
-            name: against(declaration, held_out, model, opponent, name)
-            for name, opponent in opponents.items()
-        }
-        return dg.MaterializeResult(
-            metadata={
-                **pictures(comparisons, champion),
-                "summary": " ".join(one.sentence for one in comparisons.values()),
-                "comparisons": {name: as_json(one) for name, one in comparisons.items()},
-                "challenger": challenger["fingerprint"],
-                "challenger_run_id": challenger["mlflow_run_id"],
-                "champion": champion.version if champion else "none yet",
-                **({"not_compared": f"not compared: {unlike}"} if unlike else {}),
-                "holdout": list(pinned.holdout),
-                "commit": pinned.commit,
-                "data_commit": pinned.data_commit,
-                "training_set": pinned.checksum,
-            },
-            data_version=dg.DataVersion(
-                f"{challenger['fingerprint'][:16]}-{champion.version if champion else 0}"
+    ):
+        yield from made_or_waited(
+            context,
+            declaration,
+            mlops_store.get(),
+            "evaluation",
+            lambda: evaluate(
+                context,
+                declaration,
+                mlops_repository.get(),
+                mlops_registry.tracking(declaration.name),
+                mlops_store.get(),
+                mlops_ledger.get(),
             ),
         )
 
     return evaluation
+
+
+def evaluate(
+    context: dg.AssetExecutionContext,
+    declaration: Declaration,
+    versions: Repository,
+    tracking: Tracking,
+    store: Store,
+    ledger: Ledger,
+) -> dg.MaterializeResult:
+    """Compare the challenger with champion and baseline on the windows held out.
+
+    Raises:
+        NotYetError: it is too early.
+
+    """
+    pinned = pinned_training_set(context, declaration)
+    challenger = known_facts(context, key(declaration, "model"), "challenger")
+    if challenger["training_set"] != pinned.checksum:
+        raise dg.Failure(
+            "the challenger was trained on another training set than the newest; "
+            f"materialize {declaration.name}/model first",
+            allow_retries=False,
+        )
+    champion = Request.of(context.run).champion_before(ledger, declaration.name)
+    series = Series.of(declaration, store)
+    unlike = series.unlike(champion) if champion else ""
+    # one that learnt something else is compared with nothing here: the baseline alone is
+    rival = None if unlike else champion
+    if rival and (seen := set(rival.training_windows) & set(pinned.holdout)):
+        raise NotYetError(
+            "unmatured",
+            f"champion version {rival.version} was trained on {sorted(seen)}, which are "
+            "held out: comparing there would flatter it. Wait until "
+            f"{len(pinned.holdout)} windows that it never saw have mature labels.",
+        )
+    if rival and set(pinned.training) <= set(rival.training_windows):
+        raise NotYetError(
+            "unmatured",
+            f"the challenger learnt nothing that champion version {rival.version} did not: "
+            f"beside the {len(pinned.holdout)} held-out windows another must have matured",
+        )
+    held_out = rows_of(versions, declaration, pinned, pinned.holdout)
+    if held_out.is_empty():
+        raise NotYetError("no_labels", f"{', '.join(pinned.holdout)} have no rows to compare on")
+    mean = mean_target(versions, declaration, pinned)
+    model = load_model(tracking, challenger["mlflow_run_id"])
+    opponents: dict[str, FittedModel | float] = {"baseline": mean}
+    if rival and rival.mlflow_run_id:
+        opponents["champion"] = load_model(tracking, rival.mlflow_run_id)
+    comparisons = {
+        name: against(declaration, held_out, model, opponent, name)
+        for name, opponent in opponents.items()
+    }
+    return dg.MaterializeResult(
+        metadata={
+            **pictures(comparisons, champion),
+            "summary": " ".join(one.sentence for one in comparisons.values()),
+            "comparisons": {name: as_json(one) for name, one in comparisons.items()},
+            "challenger": challenger["fingerprint"],
+            "challenger_run_id": challenger["mlflow_run_id"],
+            "champion": champion.version if champion else "none yet",
+            **({"not_compared": f"not compared: {unlike}"} if unlike else {}),
+            "holdout": list(pinned.holdout),
+            "commit": pinned.commit,
+            "data_commit": pinned.data_commit,
+            "training_set": pinned.checksum,
+        },
+        data_version=dg.DataVersion(
+            f"{challenger['fingerprint'][:16]}-{champion.version if champion else 0}"
+        ),
+    )
+
+
+def mean_target(versions: Repository, declaration: Declaration, pinned: Pinned) -> float:
+    """Return the mean target of the rows learnt from, which the baseline always says."""
+    learnt = scan(versions, pinned.commit, declaration.path("training_set")).filter(
+        pl.col(WINDOW).is_in(list(pinned.training))
+    )
+    mean = learnt.select(pl.col(TARGET).cast(pl.Float64).mean()).collect(engine="streaming").item()
+    return float(mean or 0.0)
 
 
 def gates(declaration: Declaration) -> list[dg.AssetChecksDefinition]:
@@ -128,7 +179,12 @@ def _gate(declaration: Declaration, opponent: str, name: str) -> dg.AssetChecksD
         f"the {opponent}'s. A refused challenger is a normal outcome.",
     )
     def gate(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        known = known_facts(context, asset, "evaluation")
+        try:
+            known = known_facts(context, asset, "evaluation")
+        except NotYetError as error:
+            return dg.AssetCheckResult(
+                passed=False, severity=dg.AssetCheckSeverity.WARN, description=str(error)
+            )
         comparison = known["comparisons"].get(opponent)
         if comparison is None:  # no champion to beat, or one that learnt something else
             comparison = {

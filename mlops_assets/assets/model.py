@@ -12,7 +12,9 @@ import polars as pl
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import facts, key, latest, scan
 from mlops_assets.assets.training_set import TARGET
+from mlops_assets.assets.waiting import made_or_waited
 from mlops_assets.declaration import Declaration, load, place_of
+from mlops_assets.errors import NotYetError
 from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.encoding import rounded
 from mlops_assets.learning.environment import libraries, machine
@@ -21,7 +23,7 @@ from mlops_assets.learning.training import LEARNING_VERSION, FittedModel, train,
 from mlops_assets.monitoring.meaning import Meaning
 from mlops_assets.registry.record import Code, TrainingRecord
 from mlops_assets.registry.tracking import Tracking
-from mlops_assets.resources import RegistryResource, RepositoryResource
+from mlops_assets.resources import RegistryResource, RepositoryResource, StoreResource
 from mlops_assets.revision import revision_of
 from mlops_assets.versions import Repository
 
@@ -65,45 +67,75 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         kinds={"lightgbm", "mlflow"},
         code_version=trained_code(declaration),
         pool=f"{declaration.name}__retrain",
+        output_required=False,  # too early: nothing is made, and what follows is skipped
     )
-    def model(
+    def model(  # type: ignore[no-untyped-def]  # noqa: ANN202  # Dagster can't read a generator's
         context: dg.AssetExecutionContext,
         mlops_repository: RepositoryResource,
         mlops_registry: RegistryResource,
         mlops_mlflow: dg.ResourceParam[Any],
-    ) -> dg.MaterializeResult:
-        pinned = pinned_training_set(context, declaration)
-        trained = train_once(
+        mlops_store: StoreResource,
+    ):
+        yield from made_or_waited(
             context,
             declaration,
-            mlops_repository.get(),
-            mlops_registry.tracking(declaration.name),
-            pinned,
-            pinned.training,
-            stage="challenger",
-            parent=mlops_mlflow.mlflow_run_id,
-        )
-        importance = trained.model.importance()
-        shown = sorted(importance.items(), key=lambda item: -item[1])
-        return dg.MaterializeResult(
-            metadata={
-                "importance": plots.bars(
-                    [name for name, _ in shown], [share for _, share in shown], "share of the gain"
-                ),
-                "fingerprint": trained.fingerprint,
-                "reused": trained.reused,
-                "mlflow_run_id": trained.run_id,
-                "training_windows": list(pinned.training),
-                "holdout": list(pinned.holdout),
-                "commit": pinned.commit,
-                "data_commit": pinned.data_commit,
-                "training_set": pinned.checksum,
-                "rounds": declaration.training.rounds,
-            },
-            data_version=dg.DataVersion(trained.model.checksum),
+            mlops_store.get(),
+            "model",
+            lambda: challenge(
+                context,
+                declaration,
+                mlops_repository.get(),
+                mlops_registry.tracking(declaration.name),
+                mlops_mlflow.mlflow_run_id,
+            ),
         )
 
     return model
+
+
+def challenge(
+    context: dg.AssetExecutionContext,
+    declaration: Declaration,
+    versions: Repository,
+    tracking: Tracking,
+    parent: str | None,
+) -> dg.MaterializeResult:
+    """Train the challenger, or find it.
+
+    Raises:
+        NotYetError: it is too early.
+
+    """
+    pinned = pinned_training_set(context, declaration)
+    trained = train_once(
+        context,
+        declaration,
+        versions,
+        tracking,
+        pinned,
+        pinned.training,
+        stage="challenger",
+        parent=parent,
+    )
+    importance = trained.model.importance()
+    shown = sorted(importance.items(), key=lambda item: -item[1])
+    return dg.MaterializeResult(
+        metadata={
+            "importance": plots.bars(
+                [name for name, _ in shown], [share for _, share in shown], "share of the gain"
+            ),
+            "fingerprint": trained.fingerprint,
+            "reused": trained.reused,
+            "mlflow_run_id": trained.run_id,
+            "training_windows": list(pinned.training),
+            "holdout": list(pinned.holdout),
+            "commit": pinned.commit,
+            "data_commit": pinned.data_commit,
+            "training_set": pinned.checksum,
+            "rounds": declaration.training.rounds,
+        },
+        data_version=dg.DataVersion(trained.model.checksum),
+    )
 
 
 def trained_code(declaration: Declaration, learning: str | None = None) -> str:
@@ -133,14 +165,15 @@ def pinned_training_set(context: dg.AssetExecutionContext, declaration: Declarat
     """Return the newest training set.
 
     Raises:
-        dagster.Failure: there is none yet, or it is of another target.
+        NotYetError: there is none yet.
+        dagster.Failure: it is of another target.
 
     """
     record = latest(context, key(declaration, "training_set"))
     if record is None:
-        raise dg.Failure(
+        raise NotYetError(
+            "unmatured",
             f"there is no training set yet; materialize {declaration.name}/training_set first",
-            allow_retries=False,
         )
     known = facts(record)
     # one from before this was recorded is taken as it is
@@ -276,10 +309,12 @@ def known_facts(context: Any, asset: dg.AssetKey, what: str) -> dict[str, Any]:
     """Return the metadata of the newest materialization of an asset without partitions.
 
     Raises:
-        dagster.Failure: there is none.
+        NotYetError: there is none.
 
     """
     record = latest(context, asset)
     if record is None:
-        raise dg.Failure(f"there is no {what} yet; materialize {asset.to_user_string()} first")
+        raise NotYetError(
+            "unmatured", f"there is no {what} yet; materialize {asset.to_user_string()} first"
+        )
     return {**facts(record), "storage_id": record.storage_id}

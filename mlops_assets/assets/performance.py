@@ -44,8 +44,11 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         )
         scored = exists(versions, commit, declaration.path("predictions", window))
         if entry is None or entry.version is None or not scored:
+            why = "no champion was in force when this window landed"
+            if entry is not None and entry.version is not None:
+                why = f"{window} has not been scored yet by version {entry.version}"
             return dg.MaterializeResult(
-                metadata={"summary": "no champion was in force when this window landed: no scores"},
+                metadata={"summary": f"{why}: no scores"},
                 data_version=dg.DataVersion("none"),
             )
         estimates = Estimates(declaration, versions, mlops_store.get())

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.commits import MAIN, key, partitions, read_commit, scan
+from mlops_assets.assets.commits import MAIN, exists, key, partitions, read_commit, scan
 from mlops_assets.assets.training_set import TARGET, features_of
 from mlops_assets.assets.twins import Twins
 from mlops_assets.batches.maturity import LandedWindows, landed_windows
@@ -75,11 +75,19 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         entry = entries.in_force(declaration.name, window)
         if window not in landed.mature or entry is None or entry.version is None:
             why = unjudged(declaration, landed, window) if entry else "no champion was in force"
-            raise dg.Failure(f"nothing to judge on {window}: {why}", allow_retries=False)
+            return dg.MaterializeResult(
+                metadata={"summary": f"nothing to judge on {window} yet: {why}"},
+                data_version=dg.DataVersion("none"),
+            )
         commits = {
             stage: read_commit(context, versions, records, declaration, stage, window)
             for stage in ("features", "labels")
         }
+        if not exists(versions, commits["features"], declaration.path("features", window)):
+            return dg.MaterializeResult(
+                metadata={"summary": f"nothing to judge on {window} yet: it has no features"},
+                data_version=dg.DataVersion("none"),
+            )
         promotion = next(
             one
             for one in reversed(entries.entries(declaration.name))

@@ -7,13 +7,14 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.assets.commits import MAIN, described, key, made_by, scan, write
+from mlops_assets.assets.waiting import made_or_waited
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.features.expressions import code_version, compute
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.training_set import assemble
 from mlops_assets.monitoring.meaning import Meaning
-from mlops_assets.resources import RepositoryResource
+from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.sections import Task
 from mlops_assets.versions import Repository
 
@@ -23,7 +24,6 @@ MEAN_OF: dict[Task, str] = {"binary": "base rate", "regression": "mean target"}
 
 def build(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset of the training set."""
-    training, gates = declaration.training, declaration.gates
 
     @dg.asset(
         key=key(declaration, "training_set"),
@@ -37,69 +37,92 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         kinds={"polars", "parquet"},
         code_version=f"{declaration.digest('training', 'labels', 'gates')}-{Meaning.declared(declaration).target}",
         pool=f"{declaration.name}__retrain",
+        output_required=False,  # too early: nothing is made, and what follows is skipped
     )
-    def training_set(
-        context: dg.AssetExecutionContext, mlops_repository: RepositoryResource
-    ) -> dg.MaterializeResult:
-        versions = mlops_repository.get()
-        commit = versions.resolve(MAIN)  # once; everything below reads by it
-        mature = landed_windows(versions, declaration, commit).mature
-        made = {info.path for info in versions.objects(commit, f"{declaration.name}/features/")}
-        # a window whose features could not be made must not keep all others from being learnt
-        left_out = [w for w in mature if declaration.path("features", w) not in made]
-        mature = tuple(window for window in mature if window not in left_out)
-        frame = frame_of(
-            mature,
-            least=training.first_after,
-            newest=training.frame_windows,
-            holdout=gates.holdout_windows,
-        )
-        inputs = {
-            info.path: info.checksum
-            for stage in ("features", "labels")
-            for info in versions.objects(commit, f"{declaration.name}/{stage}/")
-            if info.path.rsplit("/", 1)[-1].removesuffix(".parquet") in frame.windows
-        }
-        written = write(
+    def training_set(  # type: ignore[no-untyped-def]  # noqa: ANN202  # Dagster can't read a generator's
+        context: dg.AssetExecutionContext,
+        mlops_repository: RepositoryResource,
+        mlops_store: StoreResource,
+    ):
+        yield from made_or_waited(
             context,
-            versions,
             declaration,
+            mlops_store.get(),
             "training_set",
-            joined(versions, declaration, commit, frame.windows),
-            metadata={
-                "mlops.data_commit": commit,
-                "mlops.windows": json.dumps(list(frame.windows)),
-            },
-        )
-        result = scan(versions, written.commit, written.path)
-        figures = (
-            result.group_by("window")
-            .agg(pl.len().alias("rows"), pl.col(TARGET).cast(pl.Float64).mean().alias("mean"))
-            .sort("window")
-            .collect(engine="streaming")
-        )
-        return dg.MaterializeResult(
-            metadata={
-                **described(written, int(figures["rows"].sum()), result.collect_schema()),
-                "data_commit": commit,
-                "windows": list(frame.windows),
-                "holdout": list(frame.holdout),
-                "left_out": left_out,
-                "learnt": Meaning.declared(declaration).learnt,
-                "inputs": inputs,
-                "targets": dg.MetadataValue.table(
-                    [
-                        dg.TableRecord(
-                            {"window": w, "rows": n, MEAN_OF[declaration.task]: round(mean, 4)}
-                        )
-                        for w, n, mean in figures.fill_null(0.0).iter_rows()
-                    ]
-                ),
-            },
-            data_version=dg.DataVersion(written.checksum),
+            lambda: gather(context, declaration, mlops_repository.get()),
         )
 
     return training_set
+
+
+def gather(
+    context: dg.AssetExecutionContext,
+    declaration: Declaration,
+    versions: Repository,
+) -> dg.MaterializeResult:
+    """Join the windows that the declaration asks for, and pin them to one commit.
+
+    Raises:
+        NotYetError: it is too early.
+
+    """
+    training, gates = declaration.training, declaration.gates
+    commit = versions.resolve(MAIN)  # once; everything below reads by it
+    mature = landed_windows(versions, declaration, commit).mature
+    made = {info.path for info in versions.objects(commit, f"{declaration.name}/features/")}
+    # a window whose features could not be made must not keep all others from being learnt
+    left_out = [w for w in mature if declaration.path("features", w) not in made]
+    mature = tuple(window for window in mature if window not in left_out)
+    frame = frame_of(
+        mature,
+        least=training.first_after,
+        newest=training.frame_windows,
+        holdout=gates.holdout_windows,
+    )
+    inputs = {
+        info.path: info.checksum
+        for stage in ("features", "labels")
+        for info in versions.objects(commit, f"{declaration.name}/{stage}/")
+        if info.path.rsplit("/", 1)[-1].removesuffix(".parquet") in frame.windows
+    }
+    written = write(
+        context,
+        versions,
+        declaration,
+        "training_set",
+        joined(versions, declaration, commit, frame.windows),
+        metadata={
+            "mlops.data_commit": commit,
+            "mlops.windows": json.dumps(list(frame.windows)),
+        },
+    )
+    result = scan(versions, written.commit, written.path)
+    figures = (
+        result.group_by("window")
+        .agg(pl.len().alias("rows"), pl.col(TARGET).cast(pl.Float64).mean().alias("mean"))
+        .sort("window")
+        .collect(engine="streaming")
+    )
+    return dg.MaterializeResult(
+        metadata={
+            **described(written, int(figures["rows"].sum()), result.collect_schema()),
+            "data_commit": commit,
+            "windows": list(frame.windows),
+            "holdout": list(frame.holdout),
+            "left_out": left_out,
+            "learnt": Meaning.declared(declaration).learnt,
+            "inputs": inputs,
+            "targets": dg.MetadataValue.table(
+                [
+                    dg.TableRecord(
+                        {"window": w, "rows": n, MEAN_OF[declaration.task]: round(mean, 4)}
+                    )
+                    for w, n, mean in figures.fill_null(0.0).iter_rows()
+                ]
+            ),
+        },
+        data_version=dg.DataVersion(written.checksum),
+    )
 
 
 def joined(

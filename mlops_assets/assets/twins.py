@@ -107,7 +107,8 @@ class Twins:
 
         """
         commit = promotion.data_commit or ""
-        landed = self._landed(commit) if commit else {}
+        # what it learnt stays what it learnt, where the declaration begins later now
+        landed = self._landed(commit, undeclared=True) if commit else {}
         if gone := [one for one in promotion.training_windows if one not in landed]:
             raise TrainingError(
                 f"version {promotion.version} learnt from {', '.join(gone[:3])}, which commit "
@@ -198,8 +199,10 @@ class Twins:
         shares = (min(1.0, n / max(1, of)) for n, of in zip(labelled, heights, strict=True))
         return Material(rows[smallest].select(WINDOW, *self.expressions, TARGET), tuple(shares))
 
-    def _landed(self, commit: str) -> dict[str, tuple[str, str]]:
+    def _landed(self, commit: str, *, undeclared: bool = False) -> dict[str, tuple[str, str]]:
         """Return the versions of every window with a batch, labels and features, oldest first.
+
+        Those that are declared now, or also those that are not any more.
 
         A window whose features could not be made keeps no other from being learnt.
         """
@@ -215,7 +218,7 @@ class Twins:
             for window, version in sorted(held["batches"].items())
             if window in held["labels"]
             and window in held["features"]
-            and self.declaration.windows.declares(window)
+            and (undeclared or self.declaration.windows.declares(window))
         }
 
     def _features(self, known: Known, window: str) -> pl.LazyFrame:

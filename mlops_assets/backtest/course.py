@@ -16,8 +16,10 @@ from mlops_assets.decisions import attempts as past
 from mlops_assets.decisions import evidence as speaks
 from mlops_assets.decisions.attempts import Attempt
 from mlops_assets.decisions.governor import Decision, Evidence, Facts, Rules, changed, first, govern
+from mlops_assets.decisions.learnable import Obstacle, obstacle
 from mlops_assets.decisions.staleness import Staleness, TwinDifference, staleness
 from mlops_assets.declaration import Declaration
+from mlops_assets.errors import NotYetError
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.measure import measure
@@ -150,7 +152,26 @@ class Course:
             refused_in_a_row=past.refused_in_a_row(self._attempts),
             runs_this_month=len(recent),
             minutes_this_month=sum(attempt.minutes for attempt in recent),
+            obstacle=self.obstacle(landed),
             not_stale=self._not_stale(landed),
+        )
+
+    def obstacle(self, landed: LandedWindows) -> Obstacle | None:
+        """Return what keeps the mature labels from teaching anything, as production tells it."""
+        training, gates = self.declaration.training, self.declaration.gates
+        if len(landed.mature) < training.first_after:
+            return None
+        frame = frame_of(
+            landed.mature,
+            least=training.first_after,
+            newest=training.frame_windows,
+            holdout=gates.holdout_windows,
+        )
+        counts = self.models.history.labels_of
+        return obstacle(
+            {window: counts(window) for window in frame.training},
+            {window: counts(window) for window in frame.holdout},
+            self.declaration.metric,
         )
 
     def since(self, landed: LandedWindows) -> int | None:
@@ -161,7 +182,10 @@ class Course:
         return self.declaration.windows.distance(last, str(landed.newest))
 
     def retrain(self, one: Evidence, landed: LandedWindows) -> None:
-        """Fit a challenger, ask the gates, refit, compare, promote or refuse."""
+        """Fit a challenger, ask the gates, refit, compare, promote or refuse.
+
+        Where a number to be learnt is always the same, it waits for newer labels.
+        """
         training, gates = self.declaration.training, self.declaration.gates
         frame = frame_of(
             landed.mature,
@@ -170,6 +194,11 @@ class Course:
             holdout=gates.holdout_windows,
         )
         challenger = self.models.mark(frame.training)
+        try:
+            self.models.fitted(challenger)
+        except NotYetError:
+            self._answered.add(one.cause)
+            return
         used = [challenger]
         champion = self.champion.mark if self.champion else None
         refusal = self.gates.refusal(challenger, champion, frame.holdout)

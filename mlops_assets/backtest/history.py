@@ -18,6 +18,7 @@ from mlops_assets.batches.landing import KINDS, Kind, audit, open_as
 from mlops_assets.batches.maturity import LandedWindows, landed_windows
 from mlops_assets.batches.reading import scan as scan_file
 from mlops_assets.decisions.attempts import MONTH
+from mlops_assets.decisions.learnable import Labelled
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import BatchRefusedError, DeclarationError
 from mlops_assets.features.expressions import compute
@@ -45,6 +46,7 @@ class History:
     labelled: frozenset[str]
     refused: tuple[str, ...] = ()
     _landed: dict[str, LandedWindows] = field(default_factory=dict, repr=False)
+    _counts: dict[str, Labelled] = field(default_factory=dict, repr=False)
 
     def rows(self, windows: Sequence[str]) -> pl.DataFrame:
         """Return the rows of some windows, in order, as a training set has them."""
@@ -55,6 +57,20 @@ class History:
             for window in windows
         ]
         return pl.concat(frames).collect(engine="streaming")
+
+    def labels_of(self, window: str) -> Labelled:
+        """Count a window's labels, once."""
+        if window not in self._counts:
+            target = pl.col(TARGET)
+            frame = pl.scan_parquet(self.folder / f"{window}.parquet")
+            rows, total = (
+                frame.select(target.count(), target.cast(pl.Float64).sum().alias("sum"))
+                .collect(engine="streaming")
+                .row(0)
+            )
+            classes = self.declaration.task == "binary"
+            self._counts[window] = Labelled(rows, int(total) if classes else None)
+        return self._counts[window]
 
     @cached_property
     def features(self) -> tuple[str, ...]:

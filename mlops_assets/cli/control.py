@@ -89,7 +89,9 @@ def ask_for_retraining(model: str, reason: str) -> dict[str, Any]:
 
         recover(project, tell)
         Player(project, declaration, tell).settle()
-        for row in store.latest("outcomes", model=model, cause=cause):
+        decided = store.latest("decisions", model=model, cause=cause)
+        waits = any(row["decision"] == "held_back" for row in decided)
+        for row in [] if waits else store.latest("outcomes", model=model, cause=cause):
             what = f"promoted version {row['version']}" if row["promoted"] else "refused"
             return {
                 "model": model,
@@ -97,7 +99,7 @@ def ask_for_retraining(model: str, reason: str) -> dict[str, Any]:
                 "outcome": "promoted" if row["promoted"] else "refused",
                 "message": f"Retrained, {what}: {row['reason']}",
             }
-        for row in store.latest("decisions", model=model, cause=cause):
+        for row in decided:
             return {
                 "model": model,
                 "cause": cause,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from mlops_assets.decisions.learnable import Obstacle
 from mlops_assets.words import counted
 
 Trigger = Literal[
@@ -34,6 +35,8 @@ Code = Literal[
     "cooldown",
     "budget",
     "unmatured",
+    "no_labels",
+    "one_class",
     "same_data",
     "not_stale",
     # what is no evidence for a retraining, and decided all the same: to go on without it
@@ -79,6 +82,7 @@ class Facts:
         refused_in_a_row: challengers refused since the last promotion.
         runs_this_month: attempts after the first promotion that ended in the month of the data's time before now.
         minutes_this_month: what they took, in minutes of a run.
+        obstacle: why nothing can be learnt or compared before other labels come, or None.
         not_stale: what mature labels say against a retraining that drift asks for, or None.
         comparable: whether the champion learnt what a challenger will; else they are not compared.
 
@@ -96,6 +100,7 @@ class Facts:
     runs_this_month: int
     minutes_this_month: float
     not_stale: str | None = None
+    obstacle: Obstacle | None = None
     comparable: bool = True
     cancelled: bool = False
     declined: str | None = None
@@ -212,6 +217,11 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
             rivals and facts.unseen_windows <= rules.holdout_windows,
             f"{facts.unseen_windows} mature windows that the champion never saw; "
             f"{rules.holdout_windows} are needed to compare on, and one to learn something new from",
+        ),
+        (
+            facts.obstacle.code if facts.obstacle else "no_labels",
+            facts.obstacle is not None,
+            f"{facts.obstacle.reason if facts.obstacle else ''}; tried again when newer labels mature",
         ),
         (
             "same_data",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlops_assets.errors import TrainingError
+from mlops_assets.errors import NotYetError, TrainingError
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ def frame_of(mature: Sequence[str], *, least: int, newest: int | None, holdout: 
         holdout: how many of the newest are held out.
 
     Raises:
-        TrainingError: there are too few mature windows.
+        NotYetError: there are too few mature windows.
+        TrainingError: all of them would be held out.
 
     """
     if holdout >= least:
@@ -42,9 +43,10 @@ def frame_of(mature: Sequence[str], *, least: int, newest: int | None, holdout: 
             f"{holdout} held-out windows of at least {least} leave nothing to train on"
         )
     if len(mature) < least:
-        raise TrainingError(
+        raise NotYetError(
+            "unmatured",
             f"{len(mature)} windows have mature labels, the declaration asks for {least} before "
-            "the first training; land more, or lower training.first_after"
+            "the first training; land more, or lower training.first_after",
         )
     windows = tuple(mature if newest is None else mature[-(newest + holdout) :])
     return Frame(windows, windows[len(windows) - holdout :])

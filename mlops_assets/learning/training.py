@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import polars as pl
 
-from mlops_assets.errors import FeatureError, TrainingError, did_you_mean
+from mlops_assets.errors import FeatureError, NotYetError, TrainingError, did_you_mean
 from mlops_assets.learning.encoding import Encoding, Width
 from mlops_assets.learning.parameters import Scalar, check_parameters
 from mlops_assets.sections import Task
@@ -159,8 +159,8 @@ def train(
 
     Raises:
         FeatureError: a column is missing or of a dtype that can't be learnt from.
-        TrainingError: no labelled rows, one class or one number only, a target that is not
-            binary, or not finite, an unknown or reserved parameter, or LightGBM refused.
+        NotYetError: no labelled rows, one class or one number only.
+        TrainingError: a target that is not binary, or not finite, an unknown or reserved parameter, or LightGBM refused.
     """
     if rounds < 1:
         raise TrainingError(f"rounds is {rounds}; a model needs at least 1")
@@ -221,7 +221,9 @@ def _labelled(frame: pl.DataFrame, target: str, task: Task) -> tuple[pl.Series, 
         raise FeatureError(f"no target column `{target}`{did_you_mean(target, frame.columns)}")
     labelled = frame.filter(pl.col(target).is_not_null())
     if labelled.is_empty():
-        raise TrainingError(f"no row has a `{target}`: wait until a window's labels are mature")
+        raise NotYetError(
+            "no_labels", f"no row has a `{target}`: wait until a window's labels are mature"
+        )
     labels = labelled.get_column(target)
     allowed = "Boolean, or 0 and 1" if task == "binary" else "a number"
     if not (labels.dtype.is_numeric() or (labels.dtype == pl.Boolean and task == "binary")):
@@ -242,9 +244,10 @@ def _check_classes(labels: pl.Series, target: str) -> None:
             f"target `{target}` holds {shown}, ...; it must be 0 or 1, or the task regression"
         )
     if len(values) == 1:
-        raise TrainingError(
+        raise NotYetError(
+            "one_class",
             f"all {len(labels)} rows have `{target}` = {values.pop():g}:"
-            " nothing can be learnt from one class; train on more windows"
+            " nothing can be learnt from one class; train on more windows",
         )
 
 
@@ -261,7 +264,8 @@ def _check_numbers(labels: pl.Series, target: str, declared: pl.Series) -> None:
                 f"target `{target}` goes from {low!r} to {high!r}, which are one"
                 " number in LightGBM's float32; subtract a constant in the declared expression"
             )
-        raise TrainingError(
+        raise NotYetError(
+            "one_class",
             f"all {len(labels)} rows have `{target}` = {labels[0]:g}:"
-            " nothing can be learnt from one number; train on more windows"
+            " nothing can be learnt from one number; train on more windows",
         )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Hashable, Iterator, Mapping
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -195,7 +196,8 @@ def _agenda(
         # labels that came before their batch wait for it
         if window not in labelled or labelled[window]["version"] != version:
             add(window, ("labels",), version)
-    for window in landed_windows(repository, declaration, MAIN).mature:
+    mature = landed_windows(repository, declaration, MAIN).mature
+    for window in mature:
         row = judged.get(window)
         if window in work or row is None or row["champion"] is None:
             continue
@@ -206,8 +208,8 @@ def _agenda(
         if stages:  # in another meaning it is another piece of work
             add(window, stages, "/".join((*versions, *map(series.digest, stages))))
     others = landed["batches"].keys() - work.keys()
-    for window, past in judged_otherwise(store, declaration, judged, others):
-        add(window, JUDGING, past.digest)
+    for left in left_undone(store, declaration, judged, others, mature):
+        add(*left)
     return Agenda(
         tuple(
             Work(model, window, tuple(work[window][0]), tuple(work[window][1]))
@@ -232,6 +234,26 @@ def judged_otherwise(
     for window, past in outdated(policy, judged):
         if window in windows and all(store.has_blob(profile) for _, profile, _ in past.reference):
             yield window, past
+
+
+def left_undone(
+    store: Store,
+    declaration: Declaration,
+    judged: Mapping[str, Mapping[str, Any]],
+    windows: AbstractSet[str],
+    mature: Iterable[str],
+) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yield what is due of windows that were judged: stages, and of which data.
+
+    Verdicts that were made of another past, and metrics that were not estimated since a run ended
+    before it could.
+    """
+    for window, past in judged_otherwise(store, declaration, judged, windows):
+        yield window, JUDGING, past.digest
+    estimated = store.newest("estimates", "champion", model=declaration.name)
+    for window in windows - set(mature) - estimated.keys():
+        if judged[window]["champion"] is not None:
+            yield window, ("performance",), judged[window]["batch_version"]
 
 
 def unfinished(windows: Windows, window: str) -> str:

@@ -133,6 +133,8 @@ def gone_without(
             )
         yield Decision(evidence, retrain=False, code=code, reason=reason)
     for row in said.values():
+        if not declaration.windows.declares(row["window"]):
+            continue  # a declaration that begins later now misses it no more
         if row["cause"] not in now and row["code"] != "arrived":
             what = row["cause"].split(":")[1]
             yield Decision(

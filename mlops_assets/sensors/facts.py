@@ -17,8 +17,10 @@ from mlops_assets.decisions import attempts as past
 from mlops_assets.decisions import evidence as speaks
 from mlops_assets.decisions.attempts import Attempt
 from mlops_assets.decisions.governor import Evidence, Facts, Rules
+from mlops_assets.decisions.learnable import Labelled, Obstacle, obstacle
 from mlops_assets.decisions.staleness import Staleness
 from mlops_assets.declaration import Declaration
+from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.meaning import Series
 from mlops_assets.profiles.store import Store
@@ -128,6 +130,7 @@ class Situation:
             refused_in_a_row=past.refused_in_a_row(self.attempts_alike),
             runs_this_month=len(recent),
             minutes_this_month=sum(attempt.minutes for attempt in recent),
+            obstacle=self.obstacle,
             not_stale=self.not_stale() if one.trigger == "drift" else None,
             comparable=self.champion is None or not self.series.unlike(self.champion),
         )
@@ -141,6 +144,33 @@ class Situation:
         """Name the retraining that a person cancelled since the newest window landed, if any."""
         of_newest = [row for row in self.cancelled if row["window"] == self.landed.newest]
         return of_newest[-1]["cause"] if of_newest else None
+
+    @cached_property
+    def obstacle(self) -> Obstacle | None:
+        """What keeps the mature labels from teaching anything, as far as their counts tell."""
+        declared = self.declaration
+        if len(self.landed.mature) < declared.training.first_after:
+            return None
+        frame = frame_of(
+            self.landed.mature,
+            least=declared.training.first_after,
+            newest=declared.training.frame_windows,
+            holdout=declared.gates.holdout_windows,
+        )
+        rows = self.store.newest("labels", "rows", "positives", "unknown", model=declared.name)
+        if any(window not in rows for window in frame.windows):
+            return None  # not counted yet; the training tells
+        counts = {
+            window: Labelled(
+                rows[window]["rows"] - rows[window]["unknown"], rows[window]["positives"]
+            )
+            for window in frame.windows
+        }
+        return obstacle(
+            {window: counts[window] for window in frame.training},
+            {window: counts[window] for window in frame.holdout},
+            declared.metric,
+        )
 
     def not_stale(self) -> str | None:
         """Say why mature labels speak against a retraining that drift asks for, if they do."""

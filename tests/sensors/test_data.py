@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import dagster as dg
+
 from mlops_assets.monitoring.due import due
 from tests import tiny
 from tests.conftest import Played, PlayedTo, reopen
@@ -12,6 +14,17 @@ from tests.conftest import Played, PlayedTo, reopen
 def asked(played: Played) -> list[tuple[str, tuple[str, ...]]]:
     found = due(played.repository, played.store, played.player.declaration)
     return [(work.window, work.stages) for work in found]
+
+
+def by_hand(played: Played, number: int, *stages: str) -> dg.ExecuteInProcessResult:
+    """Run a window's job as a person does in Dagster, without tags."""
+    return played.project.repository.get_job(f"{tiny.MODEL}__ingest").execute_in_process(
+        instance=played.instance,
+        partition_key=tiny.window(number),
+        asset_selection=[dg.AssetKey([tiny.MODEL, stage]) for stage in stages] or None,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
 
 
 def test_each_thing_is_due_once_and_in_its_order(played: Played) -> None:
@@ -47,6 +60,60 @@ def test_labels_are_measured_when_they_are_mature_not_when_they_land(played_to: 
     played.player.settle()
     again = {one["window"]: one["metric"] for one in played.status["windows"]}
     assert again[newest] < 0.4
+
+
+def test_a_fresh_window_ingested_by_hand_leaves_nothing_undone(played_to: PlayedTo) -> None:
+    # given a champion and a batch whose labels have not landed yet
+    played = played_to(8)
+    played.land(8)
+    # when the whole job is started for it in Dagster
+    result = by_hand(played, 8)
+    # then what can be done is done, and what can't yet says why
+    assert result.success
+    said = {
+        event.asset_key.path[-1]: event.materialization.metadata["summary"].value
+        for event in result.get_asset_materialization_events()
+        if event.asset_key and "summary" in event.materialization.metadata
+    }
+    assert said["labels"].startswith(f"no labels of {tiny.window(8)} have landed")
+    assert "is estimated at" in said["performance"]
+    assert "labels are trusted 7 days after a window's end" in said["staleness"]
+    # then only window 7, which it made mature, is left, and what comes later is done as ever
+    assert [window for window, _ in asked(played)] == [tiny.window(7)]
+    played.player.settle()
+    played.land(8, "labels")
+    played.turn(9)
+    (row,) = played.store.latest("performance", model=tiny.MODEL, window=tiny.window(8))
+    assert row["value"] > 0.6
+
+
+def test_an_estimate_that_was_not_made_is_due(played_to: PlayedTo) -> None:
+    # given a window whose run ended when it was judged, before its metric was estimated
+    played = played_to(8)
+    played.land(8)
+    assert by_hand(played, 8, "batches", "features", "predictions", "drift_profile").success
+    # then its performance is due, and once that is done it is not
+    assert (tiny.window(8), ("performance",)) in asked(played)
+    played.player.settle()
+    assert asked(played) == []
+    assert played.store.latest("estimates", model=tiny.MODEL, window=tiny.window(8))
+
+
+def test_a_declaration_that_begins_later_goes_on(played_to: PlayedTo) -> None:
+    # given a champion, and a declaration that begins after all that it learnt from
+    played = played_to(9)
+    file = played.project.root / "tiny_project/defs/tiny/defs.yaml"
+    file.write_text(file.read_text().replace('"2024-01-01"', f'"{tiny.window(6)}"'))
+    later = reopen(played)
+    # when the next window lands
+    later.turn(9)
+    # then it is scored and estimated by what is still declared, and those before are let be
+    (row,) = later.store.latest("estimates", model=tiny.MODEL, window=tiny.window(9))
+    assert row["value"] is not None
+    assert min(row["made_of"]) >= tiny.window(6)
+    assert not [run for run in later.instance.get_runs() if run.status.value == "FAILURE"]
+    rows = later.store.latest("decisions", model=tiny.MODEL, trigger="missing")
+    assert [one for one in rows if one["code"] == "arrived"] == []
 
 
 def test_a_landing_of_an_undeclared_window_is_no_work(played: Played) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
+import pytest
 
 from mlops_assets.cli.status import of_model
 from mlops_assets.profiles.records import fields_of
@@ -100,6 +102,53 @@ def test_a_request_that_keeps_crashing_is_given_up_and_said(played_to: PlayedTo)
     assert [run.status.value for run in played.runs("retrain")] == ["FAILURE"] * 3
     assert decisions(played)[-1][1:] == ("initial", "failing")
     assert "3 runs for it crashed" in played.status["held_back"][-1]["reason"]
+
+
+def test_a_first_training_waits_until_there_are_two_classes(played_to: PlayedTo) -> None:
+    # given windows of which nobody has paid yet
+    played = played_to(6)
+    for number in range(5):
+        outcomes = tiny.batch(number)[1].with_columns(paid=pl.lit(0, pl.Int64))
+        played.land(number, "labels", outcomes)
+    played.player.settle()
+    # when enough of them are mature
+    played.turn(6)
+    # then the training waits, with the reason, and no run was started for it
+    assert decisions(played) == [(tiny.window(6), "initial", "one_class")]
+    assert "of the 1,500 labelled rows of" in played.status["held_back"][-1]["reason"]
+    assert played.runs("retrain") == []
+    # and started by hand it says the same, red nowhere
+    result = played.materialize("retrain")
+    assert result.success
+    assert len(result.get_asset_materialization_events()) == 1
+    assert played.ledger.entries(tiny.MODEL) == []
+    # when somebody has
+    played.land(2, "labels")
+    played.player.settle()
+    # then it is trained
+    assert decisions(played)[-1] == (tiny.window(6), "initial", "due")
+    assert [entry.event for entry in played.ledger.entries(tiny.MODEL)] == ["promoted"]
+    assert not [run for run in played.instance.get_runs() if run.status.value == "FAILURE"]
+
+
+@pytest.mark.slow
+def test_a_run_that_finds_nothing_to_learn_answers_its_cause(played_to: PlayedTo) -> None:
+    # given labels whose counts look well, though those of rows that landed are of one class
+    played = played_to(6)
+    for number in range(5):
+        outcomes = tiny.batch(number)[1].with_columns(paid=pl.lit(0, pl.Int64))
+        stray = outcomes.head(1).with_columns(id=pl.lit("stray"), paid=pl.lit(1, pl.Int64))
+        played.land(number, "labels", pl.concat([outcomes, stray]))
+    # when the first training is due
+    played.turn(6)
+    # then one run tells why, is not red, and is not asked for again
+    assert [run.status.value for run in played.runs("retrain")] == ["SUCCESS"]
+    assert decisions(played)[-1] == (tiny.window(6), "initial", "one_class")
+    assert "nothing can be learnt from one class" in played.status["held_back"][-1]["reason"]
+    assert not played.player.tick("decision")
+    # and when newer labels mature it is tried again
+    played.turn(7)
+    assert [entry.event for entry in played.ledger.entries(tiny.MODEL)] == ["promoted"]
 
 
 def test_a_window_that_never_came_is_said_until_it_comes(played: Played) -> None:

@@ -1,0 +1,68 @@
+"""What a stage does for which it is too early: it says why, and the run succeeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+
+from mlops_assets.assets.commits import key
+from mlops_assets.assets.request import CAUSE_TAG
+from mlops_assets.declaration import Declaration
+from mlops_assets.errors import NotYetError
+from mlops_assets.profiles.store import Store
+
+
+def made_or_waited(
+    context: dg.AssetExecutionContext,
+    declaration: Declaration,
+    store: Store,
+    stage: str,
+    make: Callable[[], dg.MaterializeResult],
+) -> Iterator[dg.MaterializeResult]:
+    """Yield what a stage makes; where that has to wait, nothing, and what follows is skipped.
+
+    Red is for what a person must mend. The reason is an observation on the asset, and where the
+    decision sensor asked for the run, the answer to its cause: it asks again when more has matured.
+    """
+    try:
+        result = make()
+    except NotYetError as error:
+        reason = f"nothing made, it is too early: {error}"
+        context.log.info(reason)
+        context.log_event(
+            dg.AssetObservation(
+                asset_key=key(declaration, stage),
+                description=reason,
+                metadata={"reason": str(error), "code": error.code},
+            )
+        )
+        _answer(context, declaration, store, error)
+        return
+    yield result
+
+
+def _answer(
+    context: dg.AssetExecutionContext, declaration: Declaration, store: Store, error: NotYetError
+) -> None:
+    cause = context.run.tags.get(CAUSE_TAG)
+    asked = store.latest("decisions", model=declaration.name, cause=cause) if cause else []
+    if not asked:
+        return  # started by hand: nobody waits for an answer
+    own = ("event_id", "record_id", "recorded_at")
+    row = {name: value for name, value in asked[-1].items() if name not in own}
+    reason = f"held back: {error}"
+    store.add("decisions", {**row, "decision": "held_back", "code": error.code, "reason": reason})
+    store.add(
+        "outcomes",
+        {
+            "model": declaration.name,
+            "cause": cause,
+            "window": row["window"],
+            "promoted": False,
+            "version": None,
+            "reason": reason,
+            "run_id": context.run.run_id,
+            "minutes": None,
+        },
+    )
