@@ -21,7 +21,7 @@ from mlops_assets.batches.landing import (
 )
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import DeclarationError, ObjectNotFoundError
-from mlops_assets.monitoring.meaning import check_windows, remember
+from mlops_assets.monitoring.meaning import begin, check_windows
 from mlops_assets.profiles.store import Store
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
@@ -105,7 +105,7 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
             commit = publish(versions, declaration, landing, {"dagster.run": context.run.run_id})
         else:
             mended(versions, declaration, kind, window)
-        remember(declaration, mlops_store.get())
+        begin(declaration, mlops_store.get())
         info = versions.stat(commit, path)
         counts = _count(declaration, kind, frame)
         mlops_store.get().add(

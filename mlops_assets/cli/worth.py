@@ -13,6 +13,7 @@ from mlops_assets.assets.predictions import SCORE
 from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.learning.metrics import metric_named
+from mlops_assets.monitoring.meaning import Series
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.resources import RegistryResource
@@ -34,10 +35,20 @@ def measure(project: Project, declaration: Declaration, repository: Repository) 
     """Score every measured window with the first promoted version too, and compare."""
     model = declaration.name
     entries = Ledger(project.home.ledger).entries(model)
-    promoted = [entry for entry in entries if entry.event == "promoted"]
+    store = Store(project.home.store)
+    series = Series.of(declaration, store)
+    # a model of another target is no measure for this one, nor are windows that it scored
+    promoted = [
+        entry for entry in entries if entry.event == "promoted" and series.learnt_now(entry)
+    ]
     retrainings = max(len(promoted) - 1, 0)
     commit = repository.resolve(MAIN)
-    measured = Store(project.home.store).latest("performance", model=model)
+    versions = {entry.version for entry in promoted}
+    measured = [
+        row
+        for row in store.latest("performance", model=model)
+        if row["champion"] in versions and series.holds("performance", row)
+    ]
     if not promoted or not measured or promoted[0].mlflow_run_id is None:
         return Worth(0, 0, retrainings, None, None)
     first = load_model(RegistryResource().tracking(model), promoted[0].mlflow_run_id)

@@ -23,6 +23,7 @@ Trigger = Literal[
     "new_data",
     "schedule",
     "missing",
+    "declaration",
 ]
 Code = Literal[
     "due",

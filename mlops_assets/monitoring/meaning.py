@@ -27,6 +27,10 @@ Figures = Literal["performance", "staleness"]
 
 _LEARNT = ("task", "target")
 _SAID = {
+    "task": "task",
+    "metric": "gates.metric",
+    "measure": "what staleness is counted in",
+    "mature_after_days": "labels.mature_after_days",
     "every": "windows.every",
     "timezone": "windows.timezone",
     "time": "batches.time",
@@ -187,11 +191,22 @@ def recorded(store: Store, model: str) -> list[Meaning]:
     return [Meaning.recorded(row["parts"]) for row in rows]
 
 
-def remember(declaration: Declaration, store: Store) -> None:
-    """Write down what is declared now; for a model of which something has landed.
+def begin(declaration: Declaration, store: Store) -> None:
+    """Write down what is declared when something first lands; later changes are noticed by it.
 
     Raises:
-        DeclarationError: it says of windows that landed that they hold something else.
+        DeclarationError: the windows are declared otherwise than when they landed.
+
+    """
+    if not recorded(store, declaration.name):
+        remember(declaration, store)
+
+
+def remember(declaration: Declaration, store: Store) -> None:
+    """Write down what is declared now, of a model of which something has landed.
+
+    Raises:
+        DeclarationError: the windows are declared otherwise than when they landed.
 
     """
     check_windows(declaration, store)
@@ -199,6 +214,18 @@ def remember(declaration: Declaration, store: Store) -> None:
     known = recorded(store, declaration.name)
     if not known or known[-1] != now:
         store.add("meanings", {"model": declaration.name, "parts": now.parts})
+
+
+def differences(before: Meaning, now: Meaning) -> list[str]:
+    """Say part by part what figures mean now and did not before."""
+    said = [
+        f"{name} was {_spelled(was)} and is {_spelled(now_is)}"
+        for part, name in _SAID.items()
+        if (was := getattr(before, part)) != (now_is := getattr(now, part))
+        # by another metric staleness is counted in another one too
+        and (part != "measure" or before.metric == now.metric)
+    ]
+    return ["labels.target is another expression", *said] if before.target != now.target else said
 
 
 def check_windows(declaration: Declaration, store: Store) -> None:
@@ -247,4 +274,6 @@ def _judged_length(declaration: Declaration, store: Store) -> float | None:
 
 
 def _spelled(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
     return ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -13,7 +13,14 @@ from mlops_assets.batches.maturity import LandedWindows, landed_windows, missing
 from mlops_assets.decisions.governor import Code, Decision, Evidence, changed, first, govern
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.due import due
-from mlops_assets.monitoring.meaning import other_windows, remember
+from mlops_assets.monitoring.meaning import (
+    Meaning,
+    begin,
+    differences,
+    other_windows,
+    recorded,
+    remember,
+)
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
@@ -44,17 +51,19 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         end_dead_runs(context.instance, [declaration.name])
         if problem := other_windows(declaration, records):
             return dg.SensorResult(skip_reason=dg.SkipReason(problem), cursor=context.cursor)
+        noted = other_meaning(declaration, records)
         work = due(versions, records, declaration, mlops_repository.until)
         if may_run(context, records, declaration, work):
             return dg.SensorResult(
-                skip_reason=dg.SkipReason("data is waiting to be ingested; decided after that")
+                skip_reason=dg.SkipReason("data is waiting to be ingested; decided after that"),
+                asset_events=[observation(declaration, row) for row in noted],
             )
         landed = landed_windows(versions, declaration, MAIN)
         keep_meaning(declaration, landed, records)
         if not unfinished(context.instance, declaration.name, "retrain"):
             reconcile(declaration, mlops_ledger.get(), records)
         situation = Situation.read(declaration, landed, records, mlops_ledger.get())
-        cursor, noted = seen_until(context.cursor), []
+        cursor = seen_until(context.cursor)
         for gap in gone_without(declaration, landed, records):
             noted += note(declaration, records, landed, gap)
         cursor, passed = overtaken(declaration, landed, records, situation.champion, cursor)
@@ -94,9 +103,35 @@ def seen_until(cursor: str | None) -> int:
 
 
 def keep_meaning(declaration: Declaration, landed: LandedWindows, store: Store) -> None:
-    """Write down what the figures mean now, as soon as there can be any: before, all may change."""
+    """Write down what the figures mean, as soon as there can be any: before, all may change."""
     if landed.newest is not None:
-        remember(declaration, store)
+        begin(declaration, store)
+
+
+def other_meaning(declaration: Declaration, store: Store) -> list[dict[str, Any]]:
+    """Write down that the figures mean something else than before; return the row, if it is new."""
+    known = recorded(store, declaration.name)
+    now = Meaning.declared(declaration)
+    if not known or known[-1] == now:
+        return []
+    newest = max(store.newest("batches", "version", model=declaration.name), default="")
+    row = {
+        "model": declaration.name,
+        "cause": f"declaration:{len(known)}",
+        "window": newest,
+        "trigger": "declaration",
+        "decision": "noted",
+        "code": "other_meaning",
+        "reason": f"{'; '.join(differences(known[-1], now))}: what was measured before is no longer "
+        "compared with, and is measured again",
+        "champion": None,
+        "decided_at": declaration.windows.ends(newest).isoformat()
+        if newest and declaration.windows.declares(newest)
+        else "",
+    }
+    store.add("decisions", row)
+    remember(declaration, store)
+    return [row]
 
 
 def gone_without(

@@ -39,6 +39,10 @@ def test_an_inverted_target_begins_a_new_series_and_is_learnt(played_to: PlayedT
     assert new["meaning"] != old["meaning"]
     unjudged = played.store.latest("staleness", model=tiny.MODEL, window=window)[0]
     assert (unjudged["gain"], unjudged["reason"]) == (None, WHY)
+    # and it is said, once
+    noted = played.store.rows("decisions", model=tiny.MODEL, trigger="declaration")
+    assert [row["decision"] for row in noted] == ["noted"]
+    assert noted[0]["reason"].startswith("labels.target is another expression: what was measured")
     # and a challenger learnt it by itself, compared with the baseline alone
     first, second = played.ledger.entries(tiny.MODEL)
     assert (second.event, second.version, second.trigger) == ("promoted", 2, "new_target")

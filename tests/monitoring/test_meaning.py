@@ -14,6 +14,7 @@ from mlops_assets.monitoring.meaning import (
     Meaning,
     Series,
     check_windows,
+    differences,
     other_windows,
     remember,
 )
@@ -107,6 +108,22 @@ def test_figures_from_before_meanings_are_of_the_one_first_seen(store: Store) ->
     assert not Series.of(other, store).holds("performance", row)
     assert not Series.of(other, store).holds("performance", None)
     assert Series.of(declared(), store).holds("performance", row)
+
+
+def test_what_changed_is_said_part_by_part() -> None:
+    before = Meaning.declared(declared())
+    other = declared(
+        labels__target=f"{HERE}:UNPAID", labels__mature_after_days=8.5, gates__metric="brier"
+    )
+    assert differences(before, Meaning.declared(other)) == [
+        "labels.target is another expression",
+        "gates.metric was auc and is brier",
+        "labels.mature_after_days was 7 and is 8.5",
+    ]
+    money = declared(retraining__kpi=f"{HERE}:MONEY", retraining__cost=5.0)
+    (said,) = differences(before, Meaning.declared(money))
+    assert said.startswith("what staleness is counted in was auc and is money by ")
+    assert differences(before, before) == []
 
 
 @pytest.mark.parametrize("figures", ["performance", "staleness"])
