@@ -18,6 +18,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.errors import UnknownNameError
 from mlops_assets.home import Home
 from mlops_assets.monitoring.due import Agenda, agenda
+from mlops_assets.monitoring.meaning import Series, other_windows
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.versions import Repository, existing_repository
@@ -96,8 +97,15 @@ def of_model(
     done = {row["cause"] for row in store.latest("decisions", model=model) if row["code"] == "done"}
     decided = [entry for entry in entries if entry.event in ("promoted", "refused")]
     first = next((entry for entry in decided if entry.event == "promoted"), None)
-    measured = {row["window"]: row for row in store.latest("performance", model=model)}
-    estimated = {row["window"]: row["value"] for row in store.latest("estimates", model=model)}
+    series = series_of(model, store, declaration)
+    measured, estimated = (
+        {
+            row["window"]: row
+            for row in store.latest(kind, model=model)
+            if series is None or series.holds("performance", row)
+        }
+        for kind in ("performance", "estimates")
+    )
     rows = {row["window"]: row["rows"] for row in store.latest("batches", model=model)}
     verdicts = store.latest("verdicts", model=model)
     controls = [
@@ -137,7 +145,9 @@ def of_model(
                 "rows": rows.get(row["window"], row["rows"]),
                 "verdict": row["verdict"],
                 "metric": measured[row["window"]]["value"] if row["window"] in measured else None,
-                "estimate": estimated.get(row["window"]),
+                "estimate": estimated[row["window"]]["value"]
+                if row["window"] in estimated
+                else None,
                 "version": row["champion"],
                 "score": row["score"],
                 "limit": row["score_limit"],
@@ -171,7 +181,21 @@ def of_model(
         ],
         "due": [{"window": work.window, "stages": list(work.stages)} for work in ahead.work],
         "outdated": outdated(model, champion, repository),
+        "other_target": (champion and series and series.unlike(champion)) or None,
+        "other_windows": (declaration and other_windows(declaration, store)) or None,
+        "declared_otherwise": [
+            {"window": row["window"], "reason": row["reason"]}
+            for row in decisions
+            if row["trigger"] == "declaration"
+        ],
     }
+
+
+def series_of(model: str, store: Store, declaration: Declaration | None) -> Series | None:
+    """Return which figures are of one meaning: as declared, or else as it was when last seen."""
+    if declaration is None:
+        return Series.as_recorded(store, model)
+    return Series.of(declaration, store)
 
 
 def needs(
@@ -184,6 +208,8 @@ def needs(
     found: list[tuple[str, str]] = []
     if model["broken"]:
         found.append((f"the declaration can't be kept: {model['broken']}", "mend it"))
+    if model["other_windows"]:
+        found.append((model["other_windows"], "mend the declaration; until then nothing is done"))
     found += [
         (
             f"{one['kind']} of {one['window']} were refused: {'; '.join(one['problems'])}",

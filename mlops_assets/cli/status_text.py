@@ -50,6 +50,12 @@ def show_model(model: dict[str, Any]) -> None:
         )
     elif model["windows"] or model["waiting"]:
         say("champion: none yet", 2)
+    if model["other_target"]:
+        say(
+            f"[yellow]{shown(model['other_target'])}[/yellow]: it serves on until a challenger of "
+            "what is declared now has passed; it is compared with the baseline alone",
+            2,
+        )
     if model["paused"]:
         why = f": {model['paused']['reason']}" if model["paused"]["reason"] else ""
         say(
@@ -80,6 +86,9 @@ def show_decisions(model: dict[str, Any]) -> None:
             else "[yellow]refused the challenger[/yellow]"
         )
         say(f"{shown(one['window'])} retrained on {shown(one['trigger'])}, {what}", 2)
+        say(f"[dim]{shown(one['reason'])}[/dim]", 4)
+    for one in model["declared_otherwise"][-1:]:
+        say(f"{shown(one['window'])} declared otherwise", 2)
         say(f"[dim]{shown(one['reason'])}[/dim]", 4)
     held = [one for one in model["held_back"] if one["trigger"] != "data"]
     for one in reversed(held[-TOLD:]):

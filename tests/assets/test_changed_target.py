@@ -33,6 +33,10 @@ def test_an_inverted_target_begins_a_new_series_and_is_learnt(played_to: PlayedT
     # then what was measured is due again, and what was summed up is nothing any more
     asked = due(played.repository, played.store, played.player.declaration)
     assert [(one.window, one.stages) for one in asked] == [(window, ("performance", "staleness"))]
+    status = played.status
+    assert status["other_target"] == WHY
+    assert {one["metric"] for one in status["windows"]} == {None}  # the old ones say nothing of it
+    assert {one["estimate"] for one in status["windows"]} == {None}
     played.player.settle()
     new = played.store.latest("performance", model=tiny.MODEL, window=window)[0]
     assert abs(new["value"] - (1 - old["value"])) < 1e-9
@@ -54,6 +58,10 @@ def test_an_inverted_target_begins_a_new_series_and_is_learnt(played_to: PlayedT
     assert first.learnt["target"] != second.learnt["target"]
     assert Series.of(played.player.declaration, played.store).learnt_now(second)
     assert due(played.repository, played.store, played.player.declaration) == []
+    status = played.status
+    assert status["other_target"] is None
+    assert [one["metric"] for one in status["windows"] if one["window"] == window] == [new["value"]]
+    assert [one["window"] for one in status["declared_otherwise"]] == [tiny.window(8)]
     # once: what speaks for a retraining from now on is the new champion's
     played.turn(9)
     assert len(played.ledger.entries(tiny.MODEL)) == 2

@@ -55,6 +55,11 @@ MODEL = {
     ],
     "due": [],
     "outdated": [],
+    "other_target": "the target changed since version 12 learnt",
+    "other_windows": None,
+    "declared_otherwise": [
+        {"window": "2024-01-01T06", "reason": "gates.metric was auc and is brier: " * 3}
+    ],
     "hanging": [],
     "stopped_sensors": [],
     "needs": [{"what": "batches of 2024-01-01T07 were refused: [/red] \x1b[31m", "do": "mend it"}],
