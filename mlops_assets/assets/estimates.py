@@ -129,7 +129,9 @@ class Estimates:
             for row in self.store.latest(
                 "performance", model=self.declaration.name, champion=version
             )
-            if row["window"] <= window and self.declaration.windows.declares(row["window"])
+            if row["window"] <= window
+            and row["rows"]  # none are left of a withdrawn one
+            and self.declaration.windows.declares(row["window"])
         ][-MOST_WINDOWS:]
         if len(measured) < self.declaration.gates.holdout_windows:
             return

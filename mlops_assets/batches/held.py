@@ -22,10 +22,47 @@ _KEPT = 4  # commits of a model
 
 @dataclass(frozen=True)
 class Held:
-    """Of each stage, file name without its ending -> checksum; no name need be a window's."""
+    """What a commit holds of a model; no name need be a window's.
+
+    Attributes:
+        commit: its id.
+        files: of each stage, file name without its ending -> checksum; not what was withdrawn.
+        withdrawn: the same of what was withdrawn, and is there as a version without rows.
+
+    """
 
     commit: str
     files: Mapping[str, Mapping[str, str]] = field(hash=False)
+    withdrawn: Mapping[str, Mapping[str, str]] = field(hash=False)
+    there: Mapping[str, Mapping[str, str]] = field(hash=False, repr=False)  # both together
+    marks: frozenset[tuple[str, str, str]] = frozenset()  # stage, name, checksum
+
+    @classmethod
+    def of(
+        cls,
+        commit: str,
+        there: Mapping[str, Mapping[str, str]],
+        marks: frozenset[tuple[str, str, str]],
+    ) -> Held:
+        """Tell what was withdrawn from what was not: a newer file makes a mark void."""
+        empty = {
+            stage: {
+                name: one for kind, name, one in marks if kind == stage and files.get(name) == one
+            }
+            for stage, files in there.items()
+        }
+        files = {
+            stage: {name: one for name, one in files.items() if name not in empty[stage]}
+            if empty[stage]
+            else files
+            for stage, files in there.items()
+        }
+        return cls(commit, files, empty, there, marks)
+
+
+def mark_of(model: str, stage: str, name: str, checksum: str) -> str:
+    """Return the path of what says that a file was withdrawn, and by whom and why."""
+    return f"{model}/withdrawn/{stage}/{name}/{checksum}.json"
 
 
 _known: dict[str, dict[str, Held]] = {}
@@ -51,17 +88,16 @@ def held(repository: Repository, model: str, ref: str) -> Held:
 
 
 def _listed(repository: Repository, model: str, commit: str) -> Held:
-    return Held(
-        commit,
-        {
-            stage: {
-                name: info.checksum
-                for info in repository.objects(commit, f"{model}/{stage}/")
-                if (name := _name(model, stage, info.path)) is not None
-            }
-            for stage in STAGES
-        },
-    )
+    there = {
+        stage: {
+            name: info.checksum
+            for info in repository.objects(commit, f"{model}/{stage}/")
+            if (name := _name(model, stage, info.path)) is not None
+        }
+        for stage in STAGES
+    }
+    marked = (_mark(model, info.path) for info in repository.objects(commit, f"{model}/withdrawn/"))
+    return Held.of(commit, there, frozenset(mark for mark in marked if mark is not None))
 
 
 def _changed(repository: Repository, model: str, before: Held, commit: str) -> Held | None:
@@ -72,17 +108,28 @@ def _changed(repository: Repository, model: str, before: Held, commit: str) -> H
         return None
     if len(changes) > _MANY:
         return None
-    files = {stage: dict(before.files[stage]) for stage in STAGES}
+    there = {stage: dict(before.there[stage]) for stage in STAGES}
+    marks = set(before.marks)
     for change in changes:
+        mark = _mark(model, change.path)
+        if mark is not None:
+            marks ^= {mark} if change.kind == "removed" else {mark} - marks
         for stage in STAGES:
             name = _name(model, stage, change.path)
             if name is None:
                 continue
             if change.kind == "removed":
-                files[stage].pop(name, None)
+                there[stage].pop(name, None)
             else:
-                files[stage][name] = repository.stat(commit, change.path).checksum
-    return Held(commit, files)
+                there[stage][name] = repository.stat(commit, change.path).checksum
+    return Held.of(commit, there, frozenset(marks))
+
+
+def _mark(model: str, path: str) -> tuple[str, str, str] | None:
+    parts = path.removeprefix(f"{model}/withdrawn/").removesuffix(".json").split("/")
+    if not path.startswith(f"{model}/withdrawn/") or len(parts) != 3:
+        return None
+    return parts[0], parts[1], parts[2]
 
 
 def _name(model: str, stage: str, path: str) -> str | None:

@@ -321,14 +321,16 @@ def land(
     again: bool = False,
     immutable: bool = False,
     replace: bool = False,
+    taken_back: bool = False,
 ) -> Landing | None:
-    """Put a file on a landing branch. None: main holds exactly this already.
+    """Put a file on a landing branch. None: main holds exactly this already, or it was withdrawn.
 
     Landing the same file twice is the same landing. One that was refused stays refused, unless it
     lands `again`: then it waits for its checks anew, since the rules may have changed. Whatever
     else waits for the same window goes on waiting until this one has passed (see `succeed`). An
     `immutable` file never changes again: the repository may link it instead of copying it. Only one
-    that is to `replace` may lack rows that landed before.
+    that is to `replace` may lack rows that landed before. What a person withdrew does not land by
+    itself: it has to be asked for as `taken_back`.
 
     Raises:
         BatchRefusedError: it can't be read, its kind or window can't be told, or its window is yet
@@ -346,6 +348,7 @@ def land(
             metadata=metadata,
             again=again,
             immutable=immutable and delivery.content == file,
+            taken_back=taken_back,
         )
 
 
@@ -357,12 +360,15 @@ def put(
     metadata: Mapping[str, str] | None = None,
     again: bool = False,
     immutable: bool = False,
+    taken_back: bool = False,
 ) -> Landing | None:
     """Put what was delivered on a landing branch; see `land`."""
     kind, window, version = delivery.kind, delivery.window, delivery.version
     path = declaration.path(kind, window)
     branch = f"landing-{declaration.name}-{kind}-{window}-{version[:12]}"
     known = landings(repository, declaration.name, kind, window)
+    if not taken_back and repository.tags(withdrawal_tag(declaration.name, kind, window, version)):
+        return None
     if _on_main(repository, path) == version:
         # it passed once, and landed last: it is meant
         for landing in known:
@@ -411,6 +417,11 @@ def put(
         notes=delivery.notes,
         replaces=delivery.replaces,
     )
+
+
+def withdrawal_tag(model: str, kind: str, window: str, version: str) -> str:
+    """Return the name of the tag that keeps what was withdrawn."""
+    return f"withdrawn-{model}-{kind}-{window}-{version[:12]}"
 
 
 def succeed(repository: Repository, declaration: Declaration, landing: Landing) -> None:
@@ -658,12 +669,9 @@ def _newest(
     waiting = [one for one in known if not one.refused and one.version != but]
     if waiting:
         return waiting[-1].commit
-    head = repository.resolve(MAIN)
-    try:
-        version = repository.stat(head, declaration.path(kind, window)).checksum
-    except ObjectNotFoundError:
-        return None
-    return head if version != but else None
+    main = held(repository, declaration.name, MAIN)
+    version = main.files[kind].get(window)
+    return main.commit if version not in (None, but) else None
 
 
 def _count(frame: pl.LazyFrame) -> int:

@@ -29,6 +29,7 @@ class LandedWindows:
         batches: windows with a batch, sorted.
         labels: windows with labels, sorted.
         mature: windows with both whose labels can be trusted by now, sorted.
+        withdrawn: windows of which batch or labels were taken back, and nothing has landed since.
         now: the end of the newest batch's window that is over; None before the first.
 
     """
@@ -37,6 +38,7 @@ class LandedWindows:
     labels: tuple[str, ...]
     mature: tuple[str, ...]
     now: datetime | None
+    withdrawn: tuple[str, ...] = ()
 
     @property
     def newest(self) -> str | None:
@@ -62,7 +64,13 @@ def missing_windows(landed: LandedWindows, declaration: Declaration) -> Missing:
     """Say what did not land though later data did."""
     if not landed.batches or landed.now is None:
         return Missing((), ())
-    asked = (landed.batches, landed.labels, declaration.windows, declaration.labels)
+    asked = (
+        landed.batches,
+        landed.labels,
+        landed.withdrawn,
+        declaration.windows,
+        declaration.labels,
+    )
     known = _missing.get(declaration.name)
     if known is None or known[0] != asked:
         known = asked, _missing_of(landed, declaration, landed.now)
@@ -71,7 +79,8 @@ def missing_windows(landed: LandedWindows, declaration: Declaration) -> Missing:
 
 
 def _missing_of(landed: LandedWindows, declaration: Declaration, now: datetime) -> Missing:
-    there, labelled = set(landed.batches), set(landed.labels)
+    there = {*landed.batches, *landed.withdrawn}
+    labelled = {*landed.labels, *landed.withdrawn}
     absent = []
     window, newest = landed.batches[0], landed.batches[-1]
     while window < newest:
@@ -106,12 +115,13 @@ def _landed_of(there: Held, declaration: Declaration, present: str) -> LandedWin
         )
         for kind in KINDS
     )
+    withdrawn = tuple(sorted({name for kind in KINDS for name in there.withdrawn[kind]}))
     if not batches:
-        return LandedWindows((), tuple(labels), (), None)
+        return LandedWindows((), tuple(labels), (), None, withdrawn)
     now = declaration.windows.ends(batches[-1])
     due = bisect_right(batches, now, key=declaration.matures)
     mature = sorted(set(batches[:due]) & set(labels))
-    return LandedWindows(tuple(batches), tuple(labels), tuple(mature), now)
+    return LandedWindows(tuple(batches), tuple(labels), tuple(mature), now, withdrawn)
 
 
 # of each model the newest answer: sensors ask every few seconds, and a history can be long

@@ -147,6 +147,28 @@ def land(
         raise typer.Exit(1)
 
 
+@app.command()
+def withdraw(
+    model: Model,
+    window: Annotated[str, typer.Argument(help="The window of what landed.")],
+    *,
+    labels: Annotated[
+        bool | None,
+        typer.Option("--labels/--batch", help="Which; the batch if there is one."),
+    ] = None,
+    reason: Reason = "",
+    as_json: AsJson = False,
+) -> None:
+    """Take back what landed: a file that waits, or the rows of an ingested window."""
+    from mlops_assets.cli.withdrawing import withdraw_window
+
+    outcome = withdraw_window(model, window, labels=labels, reason=reason)
+    if as_json:
+        print_json(outcome)
+    else:
+        stdout.print(outcome["message"], markup=False)
+
+
 @app.command("import")
 def import_(
     model: Model,

@@ -136,7 +136,7 @@ def land_file(
         kind, window = delivery.kind, delivery.window
         if kind == "batches" and not jump:
             refuse_jump(repository, declaration, window)
-        landing = put(repository, declaration, delivery, again=True)
+        landing = put(repository, declaration, delivery, again=True, taken_back=True)
     retried = window in failing(Store(project.home.store), model)
     if retried:  # its runs had failed too often: a person lands it again, so they may try again
         write_control(Store(project.home.store), model, "retry", window)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlops_assets.batches.landing import KINDS, MAIN, landings
+from mlops_assets.batches.withdrawing import withdrawals
 from mlops_assets.cli.declared import declared
 from mlops_assets.cli.hanging import read_halted
 from mlops_assets.cli.project import Project
@@ -180,6 +181,7 @@ def of_model(
             if not one.refused
         ],
         "due": [{"window": work.window, "stages": list(work.stages)} for work in ahead.work],
+        "withdrawn": withdrawals(repository, model) if repository else [],
         "outdated": outdated(model, champion, repository),
         "other_target": (champion and series and series.unlike(champion)) or None,
         "other_windows": (declaration and other_windows(declaration, store)) or None,

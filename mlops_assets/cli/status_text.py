@@ -69,12 +69,16 @@ def show_model(model: dict[str, Any]) -> None:
 
 
 def show_waiting(model: dict[str, Any]) -> None:
-    """Print what has landed and is not worked on yet."""
+    """Print what has landed and is not worked on yet, and what was taken back."""
     for one in model["waiting"][:TOLD]:
         why = f": {shown(one['reason'])}" if one["reason"] else ""
         say(f"waiting: {one['kind']} of {shown(one['window'])}{why}", 2)
     if len(model["waiting"]) > TOLD:
         say(f"[dim]and {len(model['waiting']) - TOLD} more that wait[/dim]", 2)
+    for one in model["withdrawn"][-TOLD:]:
+        why = f": {shown(one['reason'])}" if one["reason"] else ""
+        said = f"by {shown(one['by'])} on {shown(one['at'][:10])}{why}"
+        say(f"withdrawn: {one['kind']} of {shown(one['window'])}, {said}", 2)
 
 
 def show_decisions(model: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ def measure(project: Project, declaration: Declaration, repository: Repository) 
     target = load(declaration.labels.target).alias("target")
     keys = declaration.batches.key
     loop, frozen, rows = [], [], 0
-    for window in (row["window"] for row in measured):
+    for window in (row["window"] for row in measured if row["rows"]):
         features, scores, labels = (
             scan(repository, commit, declaration.path(stage, window))
             for stage in ("features", "predictions", "labels")

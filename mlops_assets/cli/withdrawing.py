@@ -1,0 +1,103 @@
+"""`mlops withdraw`: what landed is taken back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlops_assets.batches.landing import Kind
+from mlops_assets.batches.withdrawing import Withdrawal, withdraw
+from mlops_assets.cli.control import who
+from mlops_assets.cli.project import Project
+from mlops_assets.declaration import Declaration
+from mlops_assets.errors import HomeError, UnknownNameError
+from mlops_assets.monitoring.withdrawal import record_withdrawal
+from mlops_assets.profiles.store import Store
+from mlops_assets.versions import existing_repository
+
+
+def withdraw_window(model: str, window: str, *, labels: bool | None, reason: str) -> dict[str, Any]:
+    """Take back what landed last for a window; return the documented form.
+
+    Raises:
+        UnknownNameError: no such model or window, or nothing has landed for it.
+        HomeError: a run works on the window just now.
+
+    """
+    project = Project.find()
+    declaration = project.declaration(model)
+    home = project.home
+    repository = existing_repository(home.repository, home.cache)
+    if repository is None:
+        raise UnknownNameError(f"nothing has landed yet: there is no repository in {home.root}")
+    kind: Kind | None = None if labels is None else "labels" if labels else "batches"
+    home.prepare()
+    refuse_at_work(model, window)
+    done = withdraw(repository, declaration, window, kind, by=who(), reason=reason)
+    if done.what == "ingested":
+        record_withdrawal(Store(home.store), model, done, by=who(), reason=reason)
+        report(declaration, done, reason)
+    return {
+        "model": model,
+        "window": window,
+        "kind": done.kind,
+        "withdrawn": done.what,
+        "tags": list(done.tags),
+        "commit": done.commit,
+        "reason": reason,
+        "message": said_of(model, done),
+    }
+
+
+def said_of(model: str, done: Withdrawal) -> str:
+    """Say to a person what was taken back, and what is left."""
+    what = f"{done.kind} of {done.window}"
+    if done.what == "ingested":
+        return (
+            f"{model}: {what} are withdrawn. Main holds a version without rows; what was made of "
+            "the window counts no more, and Dagster shows it as stale. `mlops land` brings a "
+            "mended file, or the same one."
+        )
+    return (
+        f"{model}: {what}, which {'waited' if done.what == 'waiting' else 'were refused'}, are "
+        f"taken back; {', '.join(done.tags)} keeps them. What main holds of the window stays."
+    )
+
+
+def refuse_at_work(model: str, window: str) -> None:
+    """Let no window be withdrawn under the hands of a run, which would record it once more.
+
+    Raises:
+        HomeError: names the run.
+
+    """
+    import dagster as dg
+
+    from mlops_assets.sensors.runs import PARTITION_TAG, unfinished
+
+    for record in unfinished(dg.DagsterInstance.get(), model, "ingest"):
+        if record.dagster_run.tags.get(PARTITION_TAG) == window:
+            raise HomeError(
+                f"run {record.dagster_run.run_id[:8]} works on {window} of {model}: withdraw it "
+                "when that has ended, or end it in Dagster"
+            )
+
+
+def report(declaration: Declaration, done: Withdrawal, reason: str) -> None:
+    """Tell Dagster of the version without rows, so that what stands on it reads as stale."""
+    import dagster as dg
+
+    summary = f"withdrawn by {who()}" + (f": {reason}" if reason else "")
+    dg.DagsterInstance.get().report_runless_asset_event(
+        dg.AssetMaterialization(
+            asset_key=[declaration.name, done.kind],
+            partition=done.window,
+            description=summary,
+            metadata={
+                "dagster/row_count": 0,
+                "commit": str(done.commit),
+                "checksum": str(done.version),
+                "summary": summary,
+            },
+            tags={"dagster/data_version": str(done.version)},
+        )
+    )
