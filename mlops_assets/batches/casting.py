@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import dataframely as dy
 import polars as pl
 from polars.exceptions import PolarsError
 
 from mlops_assets.batches.reasons import PLACES, why_not
 from mlops_assets.sections import Files
+
+if TYPE_CHECKING:
+    import dataframely as dy
 
 #: ISO 8601, with what programs write for it: a blank for the T, `UTC` for the Z
 _ISO = (

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dataframely as dy
 import polars as pl
 
 from mlops_assets.errors import DeclarationError, did_you_mean
 from mlops_assets.windows import Windows
 from mlops_assets.words import visible
+
+if TYPE_CHECKING:
+    import dataframely as dy
 
 _KEYS_AT_ONCE = 5_000_000  # about 500 MB of them
 SHOWN = 5  # examples in a message; a report is read by a person

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-import dataframely as dy
 import polars as pl
 from polars.exceptions import PolarsError
 
@@ -44,6 +43,8 @@ from mlops_assets.errors import (
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    import dataframely as dy
 
     from mlops_assets.versions import Commit, Repository
 

@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote
 
-import dataframely as dy
 import polars as pl
 from polars.exceptions import PolarsError
 
@@ -20,6 +19,9 @@ from mlops_assets.batches.text import scan_text
 from mlops_assets.errors import BatchRefusedError
 from mlops_assets.sections import Files
 from mlops_assets.windows import Windows
+
+if TYPE_CHECKING:
+    import dataframely as dy
 
 #: endings of the files that can be landed
 READABLE = (".parquet", ".pq", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
