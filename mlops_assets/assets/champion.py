@@ -114,6 +114,10 @@ class Promotion:
         gates = read_gates(self.context, self.declaration, evaluated)
         before = self.request.champion_before(self.ledger, name)
         against = before.version if before else "none yet"
+        if (promoted := self.promoted_already(before, pinned, evaluated, gates)) is not None:
+            checksum = self.checksum_of(promoted)
+            said = f"version {promoted.version} was promoted by this very evaluation already"
+            return self.result(checksum, promoted, said, extra={})
         if evaluated["champion"] != against:
             raise dg.Failure(
                 f"the challenger was compared with champion {evaluated['champion']}, and now it is "
@@ -276,6 +280,11 @@ class Promotion:
     ) -> dg.MaterializeResult:
         """Keep the champion, and write down why."""
         failed = "; ".join(gate.sentence for gate in gates if not gate.passed)
+        kept = f"version {before.version} stays" if before else "there is still no champion"
+        checksum = self.checksum_of(before) if before and before.mlflow_run_id else "none"
+        if (refused := self.refused_already(before, pinned, evaluated, gates)) is not None:
+            said = f"challenger refused already, in entry {refused.number}, {kept}: {failed}"
+            return self.result(checksum, refused, said, extra={})
         landed = landed_windows(self.repository, self.declaration, MAIN)
         entry = self.ledger.append(
             self.declaration.name,
@@ -296,12 +305,48 @@ class Promotion:
             expected_previous=before.version if before else None,
         )
         self.report(entry, promoted=False, reason=failed)
-        kept = f"version {before.version} stays" if before else "there is still no champion"
-        checksum = "none"
-        if before and before.mlflow_run_id:
-            tracking = self.registry.tracking(self.declaration.name)
-            checksum = load_model(tracking, before.mlflow_run_id).checksum
         return self.result(checksum, entry, f"challenger refused, {kept}: {failed}", extra={})
+
+    def promoted_already(
+        self,
+        before: Entry | None,
+        pinned: Pinned,
+        evaluated: dict[str, Any],
+        gates: list[Gate],
+    ) -> Entry | None:
+        """Return the champion, if this very evaluation made it and a person asks once more."""
+        if not self.request.by_hand or before is None or before.event != "promoted":
+            return None
+        against = before.previous if before.previous is not None else "none yet"
+        same = (before.data_commit, against) == (pinned.commit, evaluated["champion"])
+        return before if same and before.gates[: len(gates)] == tuple(gates) else None
+
+    def refused_already(
+        self,
+        before: Entry | None,
+        pinned: Pinned,
+        evaluated: dict[str, Any],
+        gates: list[Gate],
+    ) -> Entry | None:
+        """Return the newest refusal, if it is this very one and a person asks once more."""
+        if not self.request.by_hand:
+            return None
+        decided = [
+            entry
+            for entry in self.ledger.entries(self.declaration.name)
+            if entry.event in ("promoted", "refused")
+        ]
+        last = decided[-1] if decided else None
+        if last is None or last.event != "refused" or last.gates != tuple(gates):
+            return None
+        version = before.version if before else None
+        of_last = (last.data_commit, last.mlflow_run_id, last.previous)
+        return last if of_last == (pinned.commit, evaluated["challenger_run_id"], version) else None
+
+    def checksum_of(self, entry: Entry) -> str:
+        """Return the checksum of the model that an entry promoted."""
+        tracking = self.registry.tracking(self.declaration.name)
+        return load_model(tracking, str(entry.mlflow_run_id)).checksum
 
     def report(self, entry: Entry, *, promoted: bool, reason: str) -> None:
         """Answer the decision in the store."""

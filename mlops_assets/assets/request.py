@@ -18,6 +18,7 @@ class Request:
     cause: str
     trigger: str
     reason: str
+    by_hand: bool = False  # started in Dagster, without a decision
 
     @classmethod
     def of(cls, run: dg.DagsterRun) -> Request:
@@ -26,6 +27,7 @@ class Request:
             cause=run.tags.get(CAUSE_TAG, f"run:{run.run_id}"),
             trigger=run.tags.get(TRIGGER_TAG, "manual"),
             reason=run.tags.get(REASON_TAG, "started by hand in Dagster"),
+            by_hand=CAUSE_TAG not in run.tags,
         )
 
     def champion_before(self, ledger: Ledger, model: str) -> Entry | None:

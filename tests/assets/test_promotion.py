@@ -136,9 +136,13 @@ def test_promotion_does_not_trust_gates_of_another_evaluation(promoted: Played) 
 
 
 def test_deciding_the_same_cause_again_ends_the_same(played_to: PlayedTo) -> None:
-    # given a promotion whose process was killed after it wrote the ledger: the alias is not moved
+    # given a promotion that a person asks for once more by hand: nothing changes
     played = played_to(7)
     before = played.ledger.entries(tiny.MODEL)
+    assert played.materialize("retrain", "champion").success
+    assert played.ledger.entries(tiny.MODEL) == before
+    assert "by this very evaluation already" in metadata(played, "champion")["summary"]
+    # and one whose process was killed after it wrote the ledger: the alias is not moved
     registry = RegistryResource().registry()
     registry.set_champion(tiny.MODEL, None)
     # when the very same request runs again
@@ -175,6 +179,13 @@ def test_a_refused_challenger_is_no_failed_run(played_to: PlayedTo) -> None:
     assert played.status["retrainings"][-1]["promoted"] is False
     assert "worse" in played.status["retrainings"][-1]["reason"]
     assert metadata(played, "champion")["decision"] == "refused"
+    # and asked for by hand once more, the same refusal is not written twice
+    entries = played.ledger.entries(tiny.MODEL)
+    outcomes = played.store.rows("outcomes", model=tiny.MODEL)
+    assert played.materialize("retrain", "champion").success
+    assert played.ledger.entries(tiny.MODEL) == entries
+    assert played.store.rows("outcomes", model=tiny.MODEL) == outcomes
+    assert "refused already, in entry" in metadata(played, "champion")["summary"]
 
 
 def test_the_registered_version_loads_as_an_ordinary_mlflow_model(promoted: Played) -> None:
