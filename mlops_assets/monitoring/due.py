@@ -18,7 +18,7 @@ from mlops_assets.batches.landing import KINDS, MAIN, landed_versions, landings
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.meaning import Figures, Meaning, Series
-from mlops_assets.profiles.past import COLUMNS, Past, outdated
+from mlops_assets.profiles.past import COLUMNS, outdated
 from mlops_assets.profiles.policy import DriftPolicy
 from mlops_assets.profiles.store import Store
 from mlops_assets.windows import Windows
@@ -208,7 +208,7 @@ def _agenda(
         if stages:  # in another meaning it is another piece of work
             add(window, stages, "/".join((*versions, *map(series.digest, stages))))
     others = landed["batches"].keys() - work.keys()
-    for left in left_undone(store, declaration, judged, others, mature):
+    for left in left_undone(repository, store, declaration, judged, others, mature):
         add(*left)
     return Agenda(
         tuple(
@@ -219,13 +219,40 @@ def _agenda(
     )
 
 
+def unestimated(
+    repository: Repository,
+    store: Store,
+    declaration: Declaration,
+    judged: Mapping[str, Mapping[str, Any]],
+    windows: Iterable[str],
+) -> list[tuple[str, tuple[str, ...], str]]:
+    """Return windows whose scores were never estimated, with the stage and the batch.
+
+    Their runs ended after the verdict, by which a batch counts as worked on, and before the
+    estimate.
+    """
+    scored = sorted(window for window in windows if judged[window]["champion"] is not None)
+    if not scored:
+        return []
+    known = store.newest("estimates", "champion", "predictions_version", model=declaration.name)
+    objects = repository.objects(MAIN, f"{declaration.name}/predictions/")
+    there = {info.path: info.checksum for info in objects}
+    found: list[tuple[str, tuple[str, ...], str]] = []
+    for window in scored:
+        row, scores = known.get(window), there.get(declaration.path("predictions", window))
+        now = (judged[window]["champion"], scores)
+        if scores and (row is None or (row["champion"], row["predictions_version"]) != now):
+            found.append((window, ("performance",), judged[window]["batch_version"]))
+    return found
+
+
 def judged_otherwise(
     store: Store,
     declaration: Declaration,
     judged: Mapping[str, Mapping[str, Any]],
     windows: Container[str],
-) -> Iterator[tuple[str, Past]]:
-    """Yield those of the windows whose verdicts were made of another past than there is now.
+) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yield those of the windows whose verdicts were made of another past, with stage and past.
 
     One is left as it is where a profile that it would be made of was merged with others of its
     month: it can't be made again.
@@ -233,10 +260,11 @@ def judged_otherwise(
     policy = DriftPolicy.declared(declaration.drift, declaration.windows.per_year)
     for window, past in outdated(policy, judged):
         if window in windows and all(store.has_blob(profile) for _, profile, _ in past.reference):
-            yield window, past
+            yield window, JUDGING, past.digest
 
 
 def left_undone(
+    repository: Repository,
     store: Store,
     declaration: Declaration,
     judged: Mapping[str, Mapping[str, Any]],
@@ -248,12 +276,8 @@ def left_undone(
     Verdicts that were made of another past, and metrics that were not estimated since a run ended
     before it could.
     """
-    for window, past in judged_otherwise(store, declaration, judged, windows):
-        yield window, JUDGING, past.digest
-    estimated = store.newest("estimates", "champion", model=declaration.name)
-    for window in windows - set(mature) - estimated.keys():
-        if judged[window]["champion"] is not None:
-            yield window, ("performance",), judged[window]["batch_version"]
+    yield from judged_otherwise(store, declaration, judged, windows)
+    yield from unestimated(repository, store, declaration, judged, windows - set(mature))
 
 
 def unfinished(windows: Windows, window: str) -> str:

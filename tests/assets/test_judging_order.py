@@ -75,7 +75,7 @@ class Judges:
         store = self.bench.store
         newest = store.newest("verdicts", *COLUMNS, model="m")
         found = judged_otherwise(store, self.bench.declaration, newest, newest)
-        return [window for window, _ in found]
+        return [window for window, *_ in found]
 
     def settle(self) -> int:
         """Judge again what is due, until nothing is; return how often."""

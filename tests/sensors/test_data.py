@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from mlops_assets.monitoring.due import due
+from mlops_assets.profiles.records import fields_of
 from tests import tiny
 from tests.conftest import Played, PlayedTo, reopen
+from tests.sensors.test_runs import with_windows
 
 
 def asked(played: Played) -> list[tuple[str, tuple[str, ...]]]:
@@ -162,3 +164,22 @@ def test_work_that_kept_failing_is_tried_again_when_a_person_asks(played: Played
     )
     played.player.settle()
     assert [one["window"] for one in played.status["windows"]] == [tiny.window(0)]
+
+
+def test_a_window_that_was_scored_and_never_estimated_is_due(played: Played) -> None:
+    # given a champion's window whose run was killed between its verdict and its estimate
+    with_windows(played, 2)
+    newest = tiny.window(1)
+    (verdict,) = played.store.latest("verdicts", model="tiny", window=newest)
+    own = {field.name for field in fields_of("verdicts")}
+    played.store.add("verdicts", {**{k: v for k, v in verdict.items() if k in own}, "champion": 1})
+    for scores in (b"scores", b"scores of a correction"):
+        with played.repository.transaction("main", "scored", {}) as change:
+            change.put(f"tiny/predictions/{newest}.parquet", scores)
+        # then the estimate is due, and nothing else, until it is there
+        assert asked(played) == [(newest, ("performance",))]
+        version = played.repository.stat("main", f"tiny/predictions/{newest}.parquet").checksum
+        row = {"champion": 1, "method": "cbpe", "metric": "auc", "reason": "", "rows": 300}
+        made = {"made_of": [], "predictions_version": version}
+        played.store.add("estimates", {"model": "tiny", "window": newest, **row, **made})
+        assert asked(played) == []
