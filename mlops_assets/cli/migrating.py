@@ -10,7 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mlops_assets.cli.output import stderr
 from mlops_assets.errors import VersionsError
 from mlops_assets.home import Home
-from mlops_assets.versions import existing_repository, open_repository
+from mlops_assets.versions import existing_repository
+
+LAKEFS = "lakefs://"
 
 
 def migrate_to(url: str) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def migrate_to(url: str) -> dict[str, Any]:
     """
     from mlops_assets.versions.embedded.repository import EmbeddedRepository
     from mlops_assets.versions.lakefs.migration import migrate
-    from mlops_assets.versions.lakefs.repository import LakefsRepository
+    from mlops_assets.versions.lakefs.repository import open_lakefs
 
     home = Home.find()
     with home.held(f"mlops migrate {url}"):
@@ -35,9 +37,9 @@ def migrate_to(url: str) -> dict[str, Any]:
                 f"{where} is no embedded repository with anything to move; MLOPS_REPOSITORY and "
                 "MLOPS_HOME say which one is meant"
             )
-        target = open_repository(url, home.cache) if url.startswith("lakefs://") else None
-        if not isinstance(target, LakefsRepository):
+        if not url.startswith(LAKEFS):
             raise VersionsError(f"{url!r} is no lakeFS repository: name it as in lakefs://flights")
+        target = open_lakefs(url.removeprefix(LAKEFS).rstrip("/"), home.cache, create=True)
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),

@@ -25,6 +25,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.errors import HomeError
 from mlops_assets.registry.owner import owner_tags
 from mlops_assets.resources import RepositoryResource
+from mlops_assets.sensors.reaching import played
 from mlops_assets.sensors.recovery import PROCESS_TAGS, end_interrupted
 
 
@@ -84,7 +85,8 @@ class Player:
             sensor_name=name,
             resources=definition_resources(definition, repository, until),
         )
-        return definition.evaluate_tick(context)
+        with played():
+            return definition.evaluate_tick(context)
 
     def execute(self, job: str, request: dg.RunRequest, sensor: str) -> None:
         """Execute one requested run to its end, here."""

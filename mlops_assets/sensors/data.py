@@ -18,6 +18,7 @@ from mlops_assets.monitoring.due import Work, agenda
 from mlops_assets.monitoring.meaning import other_windows
 from mlops_assets.profiles.store import Store
 from mlops_assets.resources import RepositoryResource, StoreResource
+from mlops_assets.sensors.reaching import reaching
 from mlops_assets.sensors.recovery import end_dead_runs
 from mlops_assets.sensors.runs import (
     PARTITION_TAG,
@@ -48,6 +49,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="A batch or labels that landed, or labels that have matured: ingest them.",
     )
+    @reaching
     def data(
         context: dg.SensorEvaluationContext,
         mlops_repository: RepositoryResource,

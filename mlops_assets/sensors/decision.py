@@ -26,6 +26,7 @@ from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 from mlops_assets.sensors.data import may_run
 from mlops_assets.sensors.facts import Situation, rules_of
+from mlops_assets.sensors.reaching import reaching
 from mlops_assets.sensors.recovery import end_dead_runs
 from mlops_assets.sensors.runs import request_tags, unfinished
 
@@ -41,6 +42,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         description="Staleness, drift, a person's request, or whatever else is declared: retrain, "
         "or hold back and say why.",
     )
+    @reaching
     def decision(
         context: dg.SensorEvaluationContext,
         mlops_repository: RepositoryResource,

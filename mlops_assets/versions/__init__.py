@@ -31,7 +31,7 @@ __all__ = [
 
 
 def open_repository(url: str, cache: Path | None = None) -> Repository:
-    """Open the repository at an address; make it if it is not there.
+    """Open the repository at an address; a folder is made if it is not there.
 
     Args:
         url: a folder (a path, or `file://` and an absolute path), or `lakefs://` and a repository's
@@ -40,6 +40,7 @@ def open_repository(url: str, cache: Path | None = None) -> Repository:
 
     Raises:
         InvalidNameError: the URL is of a kind that nothing here speaks.
+        RefNotFoundError: the server has no such repository.
         VersionsError: the folder holds something else, or can't be made; or the server can't be used.
     """
     scheme, found, rest = url.partition("://")

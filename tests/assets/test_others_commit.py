@@ -41,6 +41,7 @@ def somebody(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
         monkeypatch.setenv(name, value)
     with server.named_repository() as repository:
         monkeypatch.setenv("MLOPS_REPOSITORY", f"lakefs://{repository}")
+        monkeypatch.setenv("MLOPS_LAKEFS_CREATE", repository)
 
         def upload(path: str, frame: pl.DataFrame) -> str:
             buffer = io.BytesIO()

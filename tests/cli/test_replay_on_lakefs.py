@@ -46,6 +46,7 @@ def address(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     with server.named_repository() as name:
+        monkeypatch.setenv("MLOPS_LAKEFS_CREATE", name)
         yield f"lakefs://{name}"
 
 

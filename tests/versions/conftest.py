@@ -45,7 +45,9 @@ def open_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Server], Repo
         def open_on(server: Server) -> Repository:
             for name, value in server.environment.items():
                 monkeypatch.setenv(name, value)
-            return open_repository(f"lakefs://{stack.enter_context(server.named_repository())}")
+            name = stack.enter_context(server.named_repository())
+            monkeypatch.setenv("MLOPS_LAKEFS_CREATE", name)
+            return open_repository(f"lakefs://{name}")
 
         yield open_on
 

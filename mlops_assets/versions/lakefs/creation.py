@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 
-from mlops_assets.errors import InvalidNameError, RefNotFoundError, VersionsError
+from mlops_assets.errors import InvalidNameError, RefNotFoundError, VersionsError, did_you_mean
 from mlops_assets.versions.lakefs.connection import Connection
-from mlops_assets.versions.lakefs.settings import NAMESPACE
+from mlops_assets.versions.lakefs.settings import CREATE, NAMESPACE
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
 _LOOKS, _PAUSE = 10, 0.2  # seconds apart
@@ -15,10 +15,11 @@ _LOCAL = {"local": "local", "mem": "mem"}  # stores of the server itself: any na
 
 
 def find_or_create(connection: Connection, name: str) -> None:
-    """See to it that the repository is there.
+    """See to it that the repository is there; it is made only where its very name was given for that.
 
     Raises:
         InvalidNameError: no repository can be called so.
+        RefNotFoundError: it is not there, and nobody said that it may be made.
         VersionsError: it is not there, and nothing says in which store to make it.
     """
     if not _NAME.fullmatch(name):
@@ -28,6 +29,18 @@ def find_or_create(connection: Connection, name: str) -> None:
         )
     if is_there(connection, name):
         return
+    if connection.settings.create != name:
+        known = [
+            one.id
+            for one in connection.pages(
+                "listing the repositories", connection.repositories.list_repositories
+            )
+        ]
+        raise RefNotFoundError(
+            f"there is no repository `{name}` at {connection.settings.endpoint}"
+            f"{did_you_mean(name, known).removesuffix('?')}. To have a new one made, set {CREATE}={name} for the first "
+            "command, or make it with `lakectl repo create`"
+        )
     from lakefs_sdk.models.repository_creation import RepositoryCreation
 
     namespace = _namespace(connection, name)

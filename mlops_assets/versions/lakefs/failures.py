@@ -29,11 +29,12 @@ class Kind(Enum):
     REFUSED = "it was answered: asking again gives the same answer"
     NOT_DONE = "it surely changed nothing and may be asked again"
     UNKNOWN = "nobody knows whether it was done"
+    GARBLED = "the answer is none of lakeFS', or was cut: nobody knows whether it was done either"
 
 
 def kind_of(error: Exception) -> Kind:
     """Say what a failure means, from its status or from how far the request came."""
-    from lakefs_sdk.exceptions import ApiException
+    from lakefs_sdk.exceptions import ApiException, OpenApiException
     from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
     if isinstance(error, ApiException):
@@ -41,14 +42,14 @@ def kind_of(error: Exception) -> Kind:
         # an upload of somebody else's that waits for its commit makes a branch dirty for a while
         if error.status in {423, 429} or "currently locked" in said or _DIRTY in said:
             return Kind.NOT_DONE
-        if error.status in {408, 425} or (error.status or 500) >= 500:
-            return Kind.UNKNOWN  # a gateway in between may say so of what was done behind it
-        return Kind.REFUSED
+        # a gateway in between may say so of what was done behind it
+        is_unknown = error.status in {408, 425} or (error.status or 500) >= 500
+        return Kind.UNKNOWN if is_unknown else Kind.REFUSED
     if isinstance(error, NewConnectionError | ConnectTimeoutError):
         return Kind.NOT_DONE
-    if isinstance(error, HTTPError | OSError):
-        return Kind.UNKNOWN
-    return Kind.REFUSED
+    if isinstance(error, ValueError) and not isinstance(error, OpenApiException | HTTPError):
+        return Kind.GARBLED  # what the SDK can't read: half a reply, nothing, or a proxy's page
+    return Kind.UNKNOWN if isinstance(error, HTTPError | OSError) else Kind.REFUSED
 
 
 def asked_pause(error: Exception) -> float:
@@ -69,6 +70,11 @@ def translated(error: Exception, doing: str, endpoint: str) -> VersionsError:
     from urllib3.exceptions import SSLError
 
     if isinstance(error, SSLError) or (isinstance(error, ApiException) and not error.status):
+        if _speaks_plainly(error):
+            return RepositoryUnreachableError(
+                f"{doing}: {endpoint} does not answer in TLS; if it is a plain server, name it as "
+                f"{endpoint.replace('https://', 'http://', 1)}"
+            )
         return RepositoryUnreachableError(
             f"{doing}: the certificate of {endpoint} can't be trusted: {_shown(error)}"
         )
@@ -96,7 +102,7 @@ def _of_status(status: int, said: str, doing: str, endpoint: str) -> VersionsErr
     if status == 412 and "precondition failed" not in said.lower():
         return HookRefusedError(f"{doing}: a hook of the repository refused it: {said}")
     kinds: dict[int, tuple[type[VersionsError], str]] = {
-        401: (AccessRefusedError, f"{endpoint} does not know these credentials"),
+        401: (AccessRefusedError, _of_401(said, endpoint)),
         403: (AccessRefusedError, f"not allowed: {said}"),
         404: (RefNotFoundError, f"not found: {said}"),
         409: (ConflictError, said or "conflict"),
@@ -108,6 +114,26 @@ def _of_status(status: int, said: str, doing: str, endpoint: str) -> VersionsErr
     }
     kind, reason = kinds.get(status, (VersionsError, f"{endpoint} answered {status}: {said}"))
     return kind(f"{doing}: {reason}")
+
+
+def _of_401(said: str, endpoint: str) -> str:
+    # lakeFS answers so to whom it doesn't know and to whom it knows
+    if "permission" in said.lower() or "not allowed" in said.lower():
+        return (
+            f"{endpoint} knows these credentials, and they may not do this ({said}): ask whoever "
+            "keeps that server for the right to"
+        )
+    return f"{endpoint} does not know these credentials" + (f" ({said})" if said else "")
+
+
+def _speaks_plainly(error: Exception) -> bool:
+    """Tell a server that answers without TLS from one whose certificate is no good."""
+    text = str(error).upper().replace("_", " ")
+    return (
+        "WRONG VERSION NUMBER" in text
+        or "RECORD LAYER FAILURE" in text
+        or "UNKNOWN PROTOCOL" in text
+    )
 
 
 def told(error: Any) -> str:

@@ -17,6 +17,7 @@ from mlops_assets.errors import (
 )
 from mlops_assets.versions.contract import Commit
 from mlops_assets.versions.lakefs.commits import AT, KEY, MERGED, STEP
+from mlops_assets.versions.lakefs.connection import whole
 from mlops_assets.versions.lakefs.workspace import Workspace
 from mlops_assets.versions.merging import clashes, conflict
 
@@ -223,11 +224,10 @@ def merge_once(
             strategy=strategy,
             allow_empty=allow_empty,
         )
-        return str(
-            connection.refs.merge_into_branch(
-                repository.name, source, branch, merge=asked, _request_timeout=connection.limits
-            ).reference
+        answer = connection.refs.merge_into_branch(
+            repository.name, source, branch, merge=asked, _request_timeout=connection.limits
         )
+        return str(whole(answer).reference)
 
     def already() -> str | None:
         return repository.commits.find(branch, details[KEY], head)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from itertools import islice
@@ -58,14 +59,18 @@ _HANDLES = 16  # of repositories and servers that one process uses at a time
 _GRACE = timedelta(days=1)  # of a transaction: nobody's upload takes longer
 
 
-def open_lakefs(name: str, cache: Path | None = None) -> LakefsRepository:
+def open_lakefs(name: str, cache: Path | None = None, *, create: bool = False) -> LakefsRepository:
     """Open a repository on the server that the environment names; the same handle again and again.
+
+    With `create`, or where the environment names it for that, it is made if it is not there.
 
     Raises:
         InvalidNameError: no repository can be called so.
+        RefNotFoundError: it is not there and may not be made.
         VersionsError: the server is not named, or can't be used.
     """
-    return _opened(name, Settings.find(), cache)
+    settings = Settings.find()
+    return _opened(name, replace(settings, create=name) if create else settings, cache)
 
 
 def is_on_server(name: str) -> bool:
@@ -84,7 +89,7 @@ def _opened(name: str, settings: Settings, cache: Path | None) -> LakefsReposito
 
 
 class LakefsRepository(Repository):
-    """A repository on a server; made there if it can be."""
+    """A repository on a server; made there where that was asked for."""
 
     def __init__(self, name: str, settings: Settings, cache: Path | None = None) -> None:
         self.url = f"lakefs://{name}"

@@ -16,6 +16,7 @@ SECRET_KEY = "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY"  # noqa: S105  # a variable
 TIMEOUT = "MLOPS_LAKEFS_TIMEOUT"
 PATIENCE = "MLOPS_LAKEFS_PATIENCE"
 NAMESPACE = "MLOPS_LAKEFS_NAMESPACE"
+CREATE = "MLOPS_LAKEFS_CREATE"
 LOCATIONS = "MLOPS_LAKEFS_LOCATIONS"
 
 _API = "/api/v1"
@@ -32,6 +33,7 @@ class Settings:
         timeout: seconds that one reply, or one pause within it, may take.
         patience: seconds over which a server that does not answer, or is busy, is asked again.
         namespace: where the objects of a repository that has to be made first are kept.
+        create: the repository that may be made if it is not there.
         locations: `gateway` or `presigned`, how Polars reads; empty finds out.
 
     """
@@ -42,6 +44,7 @@ class Settings:
     timeout: float = 30.0
     patience: float = 120.0
     namespace: str = ""
+    create: str = ""
     locations: str = ""
 
     @classmethod
@@ -71,6 +74,7 @@ class Settings:
             timeout=_seconds(given, TIMEOUT, cls.timeout),
             patience=_seconds(given, PATIENCE, cls.patience),
             namespace=given.get(NAMESPACE, ""),
+            create=given.get(CREATE, "").removeprefix("lakefs://").rstrip("/"),
             locations=_one_of(given, LOCATIONS, ("", "gateway", "presigned")),
         )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import quote
 
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from mlops_assets.errors import RepositoryCorruptError, VersionsError
 from mlops_assets.versions.lakefs.connection import Connection
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CHECKSUM = "sha256"  # of the user metadata: lakeFS' own checksum is the block store's, of any kind
 PLACE = "mlops-place"  # of the path: alike objects at two paths are two objects, see `upload`
 
+_CREATED = 201  # what lakeFS answers to an upload; a proxy's page comes with 200
 _CHUNK = 1 << 20  # bytes
 _READ_AHEAD = 1 << 20  # bytes
 _CUTS = 10  # of a connection, one after the other at the same byte
@@ -118,39 +119,54 @@ class Transfer:
             RepositoryCorruptError: it is shorter than the commit says.
         """
         begin, stuck = 0, 0
+        doing = f"reading `{path}` at {commit[:12]}"
         while begin < size:
             before = begin
+            cut: Exception | None = None
             with self._opened(commit, path, begin) as response:
                 try:
                     for piece in response.stream(_CHUNK):
                         begin += len(piece)
                         yield piece
                 except (HTTPError, OSError) as error:
-                    # the next request says it if the server is gone; a cut at the same place again
-                    # and again is no accident
-                    stuck = 0 if begin > before else stuck + 1
-                    if stuck > _CUTS:
-                        doing = f"reading `{path}` at {commit[:12]}"
-                        raise translated(
-                            error, doing, self._connection.settings.endpoint
-                        ) from error
-                    continue
-            if begin < size:
+                    cut = error
+                if begin < size and cut is None:
+                    cut = _cut_in_its_headers(response)
+            if begin < size and cut is None:
                 raise RepositoryCorruptError(
                     f"the data of `{path}` is damaged: the server gave {begin} bytes, not {size}"
                 )
+            if cut is not None:
+                # the next request says it if the server is gone; a cut at the same place again
+                # and again is no accident
+                stuck = 0 if begin > before else stuck + 1
+                if stuck > _CUTS:
+                    raise translated(cut, doing, self._connection.settings.endpoint) from cut
 
     def read(self, commit: str, path: str, begin: int, end: int) -> bytes:
-        """Return bytes `begin` to `end` (not included) of an object."""
+        """Return bytes `begin` to `end` (not included) of an object.
+
+        Raises:
+            RepositoryCorruptError: it is shorter than the commit says.
+        """
 
         def once() -> bytes:
             response = self._get(commit, path, begin, end)
             try:
-                return response.read()
+                data = response.read()
+                if len(data) < end - begin and (cut := _cut_in_its_headers(response)):
+                    raise cut
+                return data
             finally:
                 response.release_conn()
 
-        return self._connection.repeat(f"reading `{path}` at {commit[:12]}", once, lambda: None)
+        data = self._connection.repeat(f"reading `{path}` at {commit[:12]}", once, lambda: None)
+        if len(data) < end - begin:
+            raise RepositoryCorruptError(
+                f"the data of `{path}` is damaged: the server gave {len(data)} bytes from {begin} "
+                f"on, not {end - begin}"
+            )
+        return data
 
     def open(self, commit: str, path: str, size: int) -> BinaryIO:
         """Open an object of that many bytes for reading; seeking costs nothing."""
@@ -214,7 +230,17 @@ class Transfer:
         if method != "GET":
             response.read()
             response.release_conn()
+            if response.status != _CREATED:
+                raise ValueError(f"an answer of {response.status} to an upload")
         return response
+
+
+def _cut_in_its_headers(response: BaseHTTPResponse) -> ProtocolError | None:
+    """Return the error of a reply that did not come as far as to say how long it is."""
+    known = {name.lower() for name in response.headers}
+    if known & {"content-length", "transfer-encoding"}:
+        return None  # then urllib3 sees that it was cut
+    return ProtocolError("the reply was cut in its headers")
 
 
 class _Hashed(io.RawIOBase):

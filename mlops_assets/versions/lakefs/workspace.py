@@ -15,7 +15,7 @@ from typing import Self
 
 from mlops_assets.errors import RefNotFoundError, VersionsError
 from mlops_assets.versions.lakefs.commits import HIDDEN, Commits
-from mlops_assets.versions.lakefs.connection import PAGE, Connection
+from mlops_assets.versions.lakefs.connection import PAGE, Connection, whole
 from mlops_assets.versions.lakefs.transfer import Content, Transfer
 
 _log = logging.getLogger(__name__)
@@ -120,11 +120,13 @@ class Workspace:
         self.at = self._connection.repeat(
             "committing",
             lambda: str(
-                self._connection.commits.commit(
-                    self._repository,
-                    self.name,
-                    asked,
-                    _request_timeout=self._connection.limits,
+                whole(
+                    self._connection.commits.commit(
+                        self._repository,
+                        self.name,
+                        asked,
+                        _request_timeout=self._connection.limits,
+                    )
                 ).id
             ),
             already,

@@ -17,7 +17,16 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 Kind = Literal[
-    "status", "hang before", "hang after", "drop before", "drop after", "cut", "late", "meanwhile"
+    "status",
+    "hang before",
+    "hang after",
+    "drop before",
+    "drop after",
+    "cut",
+    "cut in headers",
+    "another body",
+    "late",
+    "meanwhile",
 ]
 
 # of one connection, not of the message
@@ -30,7 +39,8 @@ class Fault:
 
     `status` answers in the server's place, without asking it; `hang` never answers and `drop`
     closes, each `before` the server was asked or `after` it has answered; `cut` sends half the
-    reply; `late` closes at once, and asks the server after a while all the same; `meanwhile` lets
+    reply, `cut in headers` not even all of its headers; `another body` is what `body` says, with the
+    server's status; `late` closes at once, and asks the server after a while all the same; `meanwhile` lets
     something else happen first, and is no fault at all.
 
     Attributes:
@@ -220,6 +230,14 @@ class _Handler(BaseHTTPRequestHandler):
             reply = self.server.proxy.forward(self.command, self.path, self.headers, body)
             if kind in {"", "meanwhile", "cut"}:
                 self._answer(*reply, half=kind == "cut")
+            elif kind == "cut in headers":
+                self.send_response_only(reply[0])
+                self._headers_buffer.append(b"Content-Ty")  # and no more
+                self.flush_headers()
+                self.wfile.flush()
+            elif fault is not None and kind == "another body":
+                self._answer(reply[0], [*fault.headers.items()], fault.body)
+                return
         if kind.startswith("hang"):
             self._await_the_end()
         elif kind not in {"", "meanwhile"}:

@@ -15,18 +15,22 @@ from mlops_assets.errors import (
     AccessRefusedError,
     InvalidNameError,
     MlopsError,
+    RefNotFoundError,
     RepositoryUnreachableError,
     VersionsError,
 )
 from mlops_assets.versions import Repository, existing_repository, open_repository
+from mlops_assets.versions.patience import hurried, seconds_left
 from tests.versions.lakefs.faulty_proxy import Fault, FaultyProxy
 from tests.versions.lakefs.operations import put
 from tests.versions.lakefs.servers import ENDPOINT, KEY, SECRET, VARIABLES, Server
 
 
 @pytest.fixture
-def name(server: Server) -> Iterator[str]:
+def name(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A repository that is not there yet, and may be made."""
     with server.named_repository() as name:
+        monkeypatch.setenv("MLOPS_LAKEFS_CREATE", name)
         yield name
 
 
@@ -188,6 +192,69 @@ def test_a_server_that_asks_for_a_pause_is_left_alone_so_long(
     # a date has whole seconds, and its second may be nearly over
     assert time.monotonic() - begun >= (1.0 if form == "seconds" else 0.9)
     assert proxy.faults[0].happened == 1
+
+
+def test_a_name_that_is_not_there_makes_no_repository(
+    direct: Repository, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = direct.url.removeprefix("lakefs://")
+    mistyped = there[:-1]
+
+    for named in ("", there, "another"):
+        monkeypatch.setenv("MLOPS_LAKEFS_CREATE", named)
+        with pytest.raises(RefNotFoundError, match=f"did you mean `{there}`") as caught:
+            open_repository(f"lakefs://{mistyped}")
+
+    assert f"MLOPS_LAKEFS_CREATE={mistyped}" in str(caught.value)
+    assert existing_repository(f"lakefs://{mistyped}") is None
+    # once it is named for that, it is made
+    monkeypatch.setenv("MLOPS_LAKEFS_CREATE", f"lakefs://{mistyped}")
+    assert open_repository(f"lakefs://{mistyped}").resolve("main")
+    server.sdk.repositories_api.delete_repository(mistyped, force=True)
+
+
+def test_a_plain_server_asked_in_tls_is_not_said_to_have_a_bad_certificate(
+    stand_in: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in stand_in.environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv(ENDPOINT, stand_in.url.replace("http://", "https://"))
+    monkeypatch.setenv("MLOPS_LAKEFS_PATIENCE", "0.3")
+
+    with pytest.raises(RepositoryUnreachableError, match="does not answer in TLS") as caught:
+        open_repository("lakefs://flights")
+
+    assert f"name it as {stand_in.url}" in str(caught.value)
+
+
+@pytest.mark.parametrize("patience", [20])
+def test_what_is_waited_for_is_said_within_seconds(
+    behind: Repository,
+    proxy: FaultyProxy,
+    patience: float,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxy.refuse(6)
+
+    assert behind.resolve("main")
+
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"the lakeFS server at {proxy.url} does not answer" in said
+    assert "asked again for another" in said
+
+
+def test_a_tick_waits_no_longer_than_a_tick_may(
+    behind: Repository, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.faults = [Fault("hang before")]
+    begun = time.monotonic()
+
+    with hurried(0.4), pytest.raises(RepositoryUnreachableError, match=proxy.url):
+        behind.resolve("main")
+
+    assert seconds_left() is None
+    assert len(proxy.asked()) <= 4
+    assert time.monotonic() - begun < 60
 
 
 def test_looking_makes_no_repository(

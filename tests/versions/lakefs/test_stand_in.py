@@ -86,6 +86,7 @@ def test_where_no_gateway_is_polars_reads_by_presigned_addresses(
     with StandIn(gateway=False, presign=True) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setenv("MLOPS_LAKEFS_CREATE", "presigned")
         repository = open_repository("lakefs://presigned")
         with repository.transaction("main", "x") as transaction:
             transaction.put("a.parquet", parquet)
