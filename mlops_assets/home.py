@@ -5,7 +5,11 @@ Each part can be pointed at a real server instead, by the environment variable b
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
+import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,6 +19,9 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from mlops_assets.errors import HomeError
+
+# `?` and `%` mean something in a URL, and control characters are not for anybody's eyes
+_UNPLAIN = re.compile(r"[?%\x00-\x1f\x7f\ud800-\udfff]").search
 
 INSTANCE_SETTINGS = """\
 # Written by mlops_assets once; yours to change.
@@ -58,14 +65,12 @@ class Home:
     @classmethod
     def find(cls) -> Home:
         """Return the home that the environment names, or `.mlops` in the project's folder."""
-        named = os.environ.get("MLOPS_HOME")
-        return cls(Path(named).expanduser().resolve() if named else project_root() / ".mlops")
+        return cls(_named("MLOPS_HOME") or project_root() / ".mlops")
 
     @property
     def dagster(self) -> Path:
         """The folder of the Dagster instance (`DAGSTER_HOME`)."""
-        named = os.environ.get("DAGSTER_HOME")
-        return Path(named).expanduser().resolve() if named else self.root / "dagster"
+        return _named("DAGSTER_HOME") or self.root / "dagster"
 
     @property
     def repository(self) -> str:
@@ -80,8 +85,7 @@ class Home:
     @property
     def store(self) -> Path:
         """The folder of profiles, verdicts and decisions (`MLOPS_STORE`)."""
-        named = os.environ.get("MLOPS_STORE")
-        return Path(named).expanduser().resolve() if named else self.root / "store"
+        return _named("MLOPS_STORE") or self.root / "store"
 
     @property
     def ledger(self) -> Path:
@@ -92,7 +96,7 @@ class Home:
     def mlflow(self) -> str:
         """MLflow's tracking address (`MLFLOW_TRACKING_URI`)."""
         named = os.environ.get("MLFLOW_TRACKING_URI")
-        return named or f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
+        return named or f"sqlite:///{plain(self.root / 'mlflow') / 'mlflow.db'}"
 
     @property
     def mlflow_artifacts(self) -> str | None:
@@ -180,4 +184,54 @@ class Home:
 
     def environment(self) -> dict[str, str]:
         """Return the variables a shell needs for Dagster's own commands to find this state."""
-        return {"MLOPS_HOME": str(self.root), "DAGSTER_HOME": str(self.dagster)}
+        return {"MLOPS_HOME": str(self.root), "DAGSTER_HOME": str(plain(self.dagster))}
+
+
+def plain(folder: Path) -> Path:
+    """Return a path to a folder that databases take as it is: its own, or that of a link to it.
+
+    Dagster and MLflow put paths into URLs as they are. There `?` begins another part and `%41` is an
+    `A`: their databases would stand elsewhere, outside the home. The link is the only thing
+    that is ever made outside it; where it is gone the next command makes it again.
+
+    Raises:
+        HomeError: the link can't be made.
+    """
+    text = str(folder)
+    if not _UNPLAIN(text):
+        return folder
+    links = Path(tempfile.gettempdir(), f"mlops-{os.getuid()}")
+    link = links / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    try:
+        links.mkdir(mode=0o700, exist_ok=True)
+        if links.is_symlink() or links.stat().st_uid != os.getuid():
+            raise PermissionError(errno.EPERM, "it is another user's", str(links))
+        if not link.is_symlink():
+            draft = link.with_name(f".{link.name}.{os.getpid()}")
+            draft.unlink(missing_ok=True)
+            draft.symlink_to(folder)
+            draft.replace(link)
+        if link.readlink() != folder or _UNPLAIN(str(link)):
+            raise FileExistsError(errno.EEXIST, "it leads elsewhere", str(link))
+    except OSError as error:
+        raise HomeError(
+            f"no database can stand in {text!r}, and no link to it can be made at {link}: "
+            f"{error.strerror}; set TMPDIR to a folder of yours, or name another home in MLOPS_HOME"
+        ) from error
+    return link
+
+
+def _named(variable: str) -> Path | None:
+    """Return the folder that an environment variable names, if it does.
+
+    Raises:
+        HomeError: it names nothing that could be a folder.
+    """
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    try:
+        return Path(text).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links, no such user, a name too long
+        why = getattr(error, "strerror", None) or error
+        raise HomeError(f"{variable} is {text!r}, which can't be a folder: {why}") from error

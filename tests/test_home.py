@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import dagster as dg
 import pytest
+from dagster._core.instance.ref import InstanceRef
 
 import mlops_assets
-from mlops_assets.errors import HomeError
-from mlops_assets.home import INSTANCE_SETTINGS, Home, project_root
+from mlops_assets.errors import HomeError, StoreError
+from mlops_assets.home import INSTANCE_SETTINGS, Home, plain, project_root
+from mlops_assets.profiles.store import Store
+from mlops_assets.registry.connection import connect
+from mlops_assets.registry.tracking import Tracking
 
 HOLDING = """
 import sys, time
@@ -104,6 +111,68 @@ def test_artifacts_of_a_home_with_a_space_are_a_url() -> None:
     home = Home(Path("/a b/#1"))
 
     assert home.mlflow_artifacts == "file:///a%20b/%231/mlflow/artifacts"
+
+
+@pytest.mark.parametrize("name", ["a?b", "100%41", "[prod]", "#1", "it's ü", "*"])
+def test_a_home_of_any_name_holds_all_its_databases(
+    name: str, tmp_path: Path, fresh_mlflow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_HOME", str(tmp_path / name / "home"))
+    home = Home.find().prepare()
+    shutil.copy(fresh_mlflow, home.root / "mlflow" / "mlflow.db")
+    # Dagster's, at the place that its own commands are told
+    with dg.DagsterInstance.from_ref(
+        InstanceRef.from_dir(home.environment()["DAGSTER_HOME"])
+    ) as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization("mine"))
+    # MLflow's, and its files
+    tracking = Tracking(connect(home.mlflow, home.mlflow_artifacts), "late", home.mlflow_artifacts)
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "note").write_text("mine")
+    with tracking.run("f1", "model", "first") as run:
+        run.log_folder(tmp_path / "files")
+    assert tracking.download(run.id, "note", home.cache).is_relative_to(home.root)
+    # the store's, but for what DuckDB can't
+    if "?" in name:
+        with pytest.raises(StoreError, match=r"DuckDB can keep no index in .*MLOPS_STORE"):
+            Store(home.store)
+    else:
+        store = Store(home.store)
+        store.add_blob(b"a profile")
+        assert store.rows("batches", model="late") == []
+    # are in the home, and nothing is beside it
+    databases = {file.name for file in home.root.rglob("*.db")} | {
+        file.name for file in home.root.rglob("*.duckdb")
+    }
+    assert {"runs.db", "index.db", "mlflow.db"} <= databases
+    assert ("index.duckdb" in databases) == ("?" not in name)
+    assert {path.name for path in tmp_path.iterdir()} == {name, "files"}
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["home"]
+
+
+def test_a_link_that_somebody_else_made_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    odd, elsewhere = tmp_path / "a?b", tmp_path / "elsewhere"
+    link = plain(odd)
+    assert link.readlink() == odd
+    assert plain(odd) == link
+    link.unlink()
+    link.symlink_to(elsewhere)
+    with pytest.raises(HomeError, match="it leads elsewhere; set TMPDIR"):
+        plain(odd)
+
+
+@pytest.mark.parametrize("variable", ["MLOPS_HOME", "DAGSTER_HOME", "MLOPS_STORE"])
+def test_a_name_that_is_no_folder_is_refused(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for named in (tmp_path / "loop", Path("~nobody-of-this-name/x")):
+        monkeypatch.setenv(variable, str(named))
+        with pytest.raises(HomeError, match=f"{variable} is .*, which can't be a folder"):
+            _ = (Home.find().dagster, Home.find().store)
 
 
 def test_it_is_prepared_once_and_settings_are_never_overwritten(home: Home) -> None:

@@ -47,6 +47,11 @@ class Store:
 
     def __init__(self, root: Path, lock_timeout: float = 10.0) -> None:
         self.root = Path(root)
+        if "?" in str(self.root):  # DuckDB takes what follows for options, and resolves links
+            raise StoreError(
+                f"DuckDB can keep no index in {self.root}, for the `?` in it: name another folder "
+                "for the store in MLOPS_STORE, or another home in MLOPS_HOME"
+            )
         self._lock_timeout = lock_timeout
         self._spool = Spool(self.root)
         self._index = Index(self.root / "index.duckdb", lock_timeout)

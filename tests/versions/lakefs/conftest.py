@@ -43,6 +43,6 @@ def behind(
     A busy machine may take half a second for a reply that nothing is wrong with.
     """
     monkeypatch.setenv(ENDPOINT, proxy.url)
-    monkeypatch.setenv("MLOPS_LAKEFS_TIMEOUT", "1")
+    monkeypatch.setenv("MLOPS_LAKEFS_TIMEOUT", "0.5")
     monkeypatch.setenv("MLOPS_LAKEFS_PATIENCE", str(patience))
     return open_repository(direct.url)
