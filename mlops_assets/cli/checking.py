@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from mlops_assets.batches.landing import Kind
 from mlops_assets.checking.declared import Declared
 from mlops_assets.checking.findings import Finding
-from mlops_assets.cli.output import stdout
+from mlops_assets.cli.output import shown, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.errors import UnknownNameError
 
@@ -37,9 +35,9 @@ class Checked:
     def print(self) -> None:
         """Print it for a person."""
         for problem in self.problems:
-            stdout.print(escape(problem))
+            stdout.print(shown(problem))
         for warning in self.warnings:
-            stdout.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+            stdout.print(f"[yellow]warning:[/yellow] {shown(warning)}")
         if not self.problems:
             stdout.print(f"{self.model}: as declared{self.sample}", markup=False)
 

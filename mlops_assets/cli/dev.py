@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from mlops_assets.cli.output import stderr
+from mlops_assets.cli.output import shown, stderr
 from mlops_assets.cli.project import Project
 
 
@@ -26,6 +26,8 @@ def serve(host: str, port: int) -> int:
     with project.home.held("mlops dev"):
         from mlops_assets.cli.recovery import recover
 
+        for line in project.broken_lines():
+            stderr.print(f"[yellow]{shown(line)}[/yellow]")
         recover(project, lambda message: stderr.print(message, markup=False))
         command = [
             str(Path(sys.executable).with_name("dagster")),

@@ -150,12 +150,20 @@ class Project:
         }
 
     def broken_lines(self) -> list[str]:
-        """Return a line for each model that is not loaded, with the first of its faults."""
+        """Return a line for each model that is not loaded, with the first of its faults.
+
+        And one more where Dagster can't load the others either.
+        """
         said = []
         for model, error in self.broken.items():
             first, *others = str(error).splitlines()
             more = f" (and {len(others)} more: mlops check {model})" if others else ""
             said.append(f"{model} is not loaded: {first}{more}")
+        if not self.whole:
+            said.append(
+                f"{self.module} loads no model in Dagster because of that; with "
+                "`mlops_assets.components.load_models` in it the others would be"
+            )
         return said
 
     def origin(self, model: str) -> Origin | None:

@@ -28,7 +28,7 @@ def recover(project: Project, tell: Callable[[str], None]) -> None:
             tell(f"finished {cause}, killed between the ledger and the alias")
     if not mlflow_was_used(project.home):
         return  # don't import it
-    for model in project.declarations:
+    for model in (*project.declarations, *project.broken):
         for run_id in RegistryResource().tracking(model).close_abandoned(owner_is_alive):
             tell(f"closed MLflow run {run_id[:8]}, left open by a killed process")
 
@@ -44,7 +44,7 @@ def clear_runs(project: Project, tell: Callable[[str], None]) -> None:
 
     What they were for is due again, and what they finished stays.
     """
-    instance, models = open_instance(project), list(project.declarations)
+    instance, models = open_instance(project), [*project.declarations, *project.broken]
     for one in end_dead_runs(instance, models):
         tell(f"cleared {one.about}, killed half-way; it is due again")
     for one in unfinished_runs(instance, models):

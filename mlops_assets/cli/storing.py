@@ -11,7 +11,7 @@ from typing import Any
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mlops_assets.cli.output import stderr, stdout
+from mlops_assets.cli.output import shown, stderr, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.home import Home
 from mlops_assets.profiles.retention import Compaction, compact
@@ -119,6 +119,8 @@ def compact_profiles(model: str | None, grace: float, *, dry_run: bool) -> Compa
     """
     project = Project.find()
     store = Store(project.home.store)
+    for line in project.broken_lines() if model is None else ():
+        stderr.print(f"[yellow]{shown(line)}[/yellow]")
     declared = project.declarations if model is None else {model: project.declaration(model)}
     found = {}
     for name, declaration in declared.items():
