@@ -687,7 +687,7 @@ def _rows(repository: Repository, ref: str, path: str) -> pl.LazyFrame:
 def _noted(landed: Landing | Delivery) -> dict[str, str]:
     return {
         **({"mlops.notes": json.dumps(list(landed.notes))} if landed.notes else {}),
-        **({"mlops.replaces": "true"} if landed.replaces else {}),
+        "mlops.replaces": "true" if landed.replaces else "false",
     }
 
 
