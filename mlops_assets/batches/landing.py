@@ -652,9 +652,15 @@ def _newest_rows(
     *,
     but: str | None = None,
 ) -> pl.LazyFrame | None:
-    """Return what landed for a window last and was not refused, but one version of it."""
+    """Return what landed for a window last and was not refused, but one version of it.
+
+    None too where that has no rows: it was withdrawn.
+    """
     commit = _newest(repository, declaration, kind, window, but=but)
-    return _rows(repository, commit, declaration.path(kind, window)) if commit else None
+    if commit is None:
+        return None
+    rows = _rows(repository, commit, declaration.path(kind, window))
+    return rows if _count(rows) else None
 
 
 def _newest(
