@@ -81,13 +81,14 @@ class Walk:
             counted=tuple(self._counted.get(champion, ())),
             of_segments=tuple((name, tuple(windows)) for name, windows in sorted(segments.items())),
             uncounted=tuple(self._uncounted.get(champion, ())),
-            reference=self._reference(window),
+            reference=self._reference(window) if self._rows else (),
         )
 
     def add(self, row: Row) -> None:
         """Go on by the newest verdict of a window."""
         window, champion = str(row["window"]), row["champion"]
-        self._keep(window, str(row["profile"]), champion)
+        if self.policy.reference != "champion":
+            self._keep(window, str(row["profile"]), champion)
         if row["policy"] != self._hash or row["verdict"] == "insufficient":
             why = "insufficient" if row["verdict"] == "insufficient" else "another policy"
             self._uncounted.setdefault(champion, []).append((window, why))
@@ -96,14 +97,12 @@ class Walk:
         looked_at = max(1, self.policy.of_last - 1)  # the last one is named at any rate
         kept = self._counted.setdefault(champion, deque(maxlen=looked_at))
         kept.append((window, found_in(row)))
-        for name in segments_in(row["finding"]):
+        for name in segments_in(row["finding"]) if self.policy.segments else ():
             of_it = self._segments.setdefault(champion, {})
             of_it.setdefault(name, deque(maxlen=looked_at)).append(window)
 
     def _keep(self, window: str, profile: str, champion: int | None) -> None:
         policy = self.policy
-        if policy.reference == "champion":
-            return
         if policy.reference == "fixed" and not (
             str(policy.reference_from) <= window <= str(policy.reference_until)
         ):
@@ -113,8 +112,6 @@ class Walk:
             del self._rows[: -((policy.reference_windows or 0) + policy.of_last)]
 
     def _reference(self, window: str) -> tuple[tuple[str, str, int | None], ...]:
-        if self.policy.reference == "champion":
-            return ()
         known = {row[0]: row for row in self._rows}
         try:
             return tuple(known[name] for name in windows_of(self.policy, window, list(known)))
@@ -128,7 +125,8 @@ def past_of(
     """Return the past of a window by the newest verdicts there are, whatever comes after it."""
     walk = Walk(policy)
     for name in sorted(rows):
-        if name < window:
+        # another champion's count for nothing, unless a reference is made of them
+        if name < window and (policy.reference != "champion" or rows[name]["champion"] == champion):
             walk.add(rows[name])
     return walk.to(window, champion)
 

@@ -8,18 +8,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 
 from mlops_assets.assets.drift_profile import record, record_parts
 from mlops_assets.assets.judging import Bench
-from mlops_assets.monitoring.due import judged_otherwise
+from mlops_assets.monitoring.due import SCORING, due, judged_otherwise
 from mlops_assets.profiles.drift import Reference
 from mlops_assets.profiles.past import COLUMNS
 from mlops_assets.profiles.profile import Profile, profile, profile_segments
 from mlops_assets.profiles.segments import by_segment, largest
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
+from tests import tiny
+from tests.conftest import PlayedTo
 from tests.profiles.test_retention import declared, week
 from tests.profiles.weeks import rows
 
@@ -185,3 +188,33 @@ def test_verdicts_from_before_a_past_was_recorded_stay(tmp_path: Path) -> None:
     assert judges.said[week(11)][0] == "drifted"  # 2 of the last 3: windows 9 and 10
     judges.judge(10)
     assert judges.said[week(10)] == before
+
+
+def test_a_window_judged_out_of_turn_in_dagster_is_judged_again_by_itself(
+    played_to: PlayedTo,
+) -> None:
+    # given two drifted windows, of which a person materializes the later one first
+    played = played_to(9)
+    for number in (9, 10):
+        played.land(number)
+    first = played.project.repository.get_job(f"{tiny.MODEL}__ingest").execute_in_process(
+        instance=played.instance,
+        partition_key=tiny.window(10),
+        asset_selection=[dg.AssetKey([tiny.MODEL, stage]) for stage in SCORING[:-1]],
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert first.success
+
+    def verdict() -> dict[str, Any]:
+        (row,) = played.store.latest("verdicts", model=tiny.MODEL, window=tiny.window(10))
+        return row
+
+    assert verdict()["verdict"] == "warning"
+    assert f"{tiny.window(9)} never landed" in verdict()["sentence"]
+    # when the sensors have done what is due
+    played.player.tick("data")
+    played.player.tick("data")
+    # then it counts the one before it, and nothing is due any more
+    assert verdict()["verdict"] == "drifted"
+    assert "never landed" not in verdict()["sentence"]
+    assert due(played.repository, played.store, played.player.declaration) == []
