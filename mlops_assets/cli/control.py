@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import getpass
-from datetime import UTC, datetime
 from typing import Any
 
+from mlops_assets import clock
 from mlops_assets.cli.project import Project
 from mlops_assets.errors import HomeError
 from mlops_assets.profiles.store import Store
@@ -13,7 +13,7 @@ from mlops_assets.profiles.store import Store
 
 def write_control(store: Store, model: str, action: str, reason: str) -> str:
     """Write down what a person asked for, and when; return when."""
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    at = clock.now().isoformat(timespec="milliseconds")
     store.add(
         "controls",
         {"model": model, "action": action, "reason": reason, "by": who(), "requested_at": at},

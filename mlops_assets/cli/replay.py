@@ -196,6 +196,7 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
                 f"{', '.join(work.stages)} of {work.window}: its runs fail, see them in Dagster"
                 for work in stuck(player, repository, project)
             ]
+            not_done += busy(player, repository, store, until)
             progress.update(task, description=f"{model}: measuring")
             landed = landed_windows(repository, declaration, MAIN)
             worth = measure(project, declaration, repository)
@@ -316,6 +317,20 @@ def stuck(player: Player, repository: Repository, project: Project) -> list[Work
     store, declaration = Store(project.home.store), player.declaration
     waiting = due(repository, store, declaration)
     return given_up(player.instance, store, declaration, waiting)
+
+
+def busy(player: Player, repository: Repository, store: Store, until: str | None) -> list[str]:
+    """Return what was left to others: another process works on it, or nobody knows whether."""
+    from mlops_assets.sensors.data import RunsOfWork
+
+    left = due(repository, store, player.declaration, until)
+    runs = RunsOfWork.read(player.instance, store, player.declaration, left)
+    return [
+        f"{', '.join(work.stages)} of {work.window}: run {runs.busy[work.window][:8]} in Dagster "
+        "has not ended; play again once it has, or cancel it there"
+        for work in left
+        if work.window in runs.busy
+    ]
 
 
 def history(

@@ -71,7 +71,7 @@ def end_dead_runs(instance: dg.DagsterInstance, models: Collection[str]) -> list
 def end_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
     """Mark a run as stopped from outside. Its events stay: deleted, they take what they made."""
     # first the tag: who sees that it ended sees that it is no attempt
-    instance.add_run_tags(run.run_id, {INTERRUPTED_TAG: why})
+    instance.add_run_tags(run.run_id, {INTERRUPTED_TAG: run.run_id})
     instance.report_run_canceled(run, why)
     instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
@@ -91,7 +91,7 @@ def life_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Life:
     """Say whether the process of a run lives; unknown where it is no process of this machine."""
     run = record.dagster_run
     owner = {name: run.tags[tag] for name, tag in PROCESS_TAGS.items() if tag in run.tags}
-    if owner:
+    if owner and run.parent_run_id is None:  # else it has the tags of the run that it repeats
         return "lives" if owner_is_alive(owner) else "dead"
     if not _is_local(instance, run):
         return "unknown"

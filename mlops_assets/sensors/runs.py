@@ -83,7 +83,8 @@ def age_minutes(record: dg.RunRecord) -> float:
 
 def is_interrupted(run: dg.DagsterRun) -> bool:
     """Say whether a run ended because its process was stopped or killed, not by its own fault."""
-    return INTERRUPTED_TAG in run.tags or (
+    # a run that is executed once more has the tags of the first one
+    return run.tags.get(INTERRUPTED_TAG) == run.run_id or (
         run.status == dg.DagsterRunStatus.FAILURE
         and run.tags.get(_REASON) == RunFailureReason.UNEXPECTED_TERMINATION.value
     )

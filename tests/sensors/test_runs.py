@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -15,9 +16,9 @@ from dagster._core.events import EngineEventData
 from mlops_assets.assets.commits import read_commit
 from mlops_assets.assets.request import CAUSE_TAG
 from mlops_assets.batches.landing import KINDS
-from mlops_assets.registry.owner import was_running
+from mlops_assets.registry.owner import PID, owner_tags, was_running
 from mlops_assets.resources import MODEL_TAG
-from mlops_assets.sensors.recovery import end_dead_runs
+from mlops_assets.sensors.recovery import PROCESS_TAGS, end_dead_runs
 from mlops_assets.sensors.runs import WORK_TAG, is_interrupted, why_ended, work_of
 from tests import tiny
 from tests.conftest import Played
@@ -260,6 +261,27 @@ def test_what_a_killed_daemon_left_is_ended_by_the_next_tick(played: Played) -> 
     # until the worker has ended, or its number is that of a younger process
     (found,) = end_dead_runs(played.instance, ["tiny"])
     assert found.run.run_id == living.run_id
+
+
+def test_a_run_that_repeats_another_is_judged_by_itself(played: Played) -> None:
+    # given a run of a replay that was killed, and was ended
+    job = played.project.repository.get_job("tiny__ingest")
+    process = {PROCESS_TAGS[name]: value for name, value in owner_tags().items()}
+    tags = {**job.tags, **process, PROCESS_TAGS[PID]: "999999999"}
+    first = played.instance.create_run_for_job(job, tags=tags, status=STARTED)
+    assert [one.run.run_id for one in end_dead_runs(played.instance, ["tiny"])] == [first.run_id]
+    ended = played.instance.get_run_by_id(first.run_id)
+    assert ended is not None
+    # when a person executes it once more in Dagster, which hands its tags on
+    again = played.instance.create_run_for_job(
+        job, tags=ended.tags, status=STARTED, parent_run_id=first.run_id, root_run_id=first.run_id
+    )
+    data = EngineEventData.in_process(os.getpid())
+    played.instance.report_engine_event("Started process for run.", again, data)
+    # then it lives, whatever became of the first one, and what it comes to counts
+    assert end_dead_runs(played.instance, ["tiny"]) == []
+    assert is_interrupted(ended)
+    assert not is_interrupted(again)
 
 
 def test_a_process_number_that_was_given_away_is_no_life() -> None:
