@@ -21,7 +21,7 @@ from mlops_assets.batches.landing import (
 )
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import DeclarationError, ObjectNotFoundError
-from mlops_assets.monitoring.meaning import begin, check_windows
+from mlops_assets.monitoring.meaning import Meaning, begin, check_windows
 from mlops_assets.profiles.store import Store
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
@@ -197,7 +197,9 @@ def _refused(
     return refuse_on_main(versions, declaration, kind, window, version, report)
 
 
-def _count(declaration: Declaration, kind: Kind, frame: pl.LazyFrame) -> dict[str, int | None]:
+def _count(
+    declaration: Declaration, kind: Kind, frame: pl.LazyFrame
+) -> dict[str, int | str | None]:
     if kind == "batches":
         return {}
     target = load(declaration.labels.target).alias("target")
@@ -206,4 +208,8 @@ def _count(declaration: Declaration, kind: Kind, frame: pl.LazyFrame) -> dict[st
     )
     positives, unknown = counted.collect(engine="streaming").row(0)
     classes = declaration.task == "binary"  # numbers have no positives
-    return {"positives": int(positives or 0) if classes else None, "unknown": int(unknown)}
+    return {
+        "positives": int(positives or 0) if classes else None,
+        "unknown": int(unknown),
+        "meaning": Meaning.declared(declaration).digest("labels"),
+    }

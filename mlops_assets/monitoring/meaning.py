@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from mlops_assets.registry.ledger import Entry
 
 #: kinds of records whose figures mean the same: the metric of a window, measured or estimated;
-#: and what a retraining would have earned on it
-Figures = Literal["performance", "staleness"]
+#: what a retraining would have earned on it; and how many of its rows have which target
+Figures = Literal["performance", "staleness", "labels"]
 
 _LEARNT = ("task", "target")
 _SAID = {
@@ -100,7 +100,9 @@ class Meaning:
     def digest(self, figures: Figures) -> str:
         """Return twelve hex digits that change with whatever makes such figures incomparable."""
         left_out = "measure" if figures == "performance" else "metric"
-        parts = {name: value for name, value in self.parts.items() if name != left_out}
+        parts: dict[str, Any] = {k: value for k, value in self.parts.items() if k != left_out}
+        if figures == "labels":
+            parts = dict(self.learnt)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -148,6 +150,8 @@ class Series:
         """Return the digest of what a row's figures mean."""
         if row["meaning"]:
             return str(row["meaning"])
+        if figures == "labels":
+            return self.first.digest(figures)
         unit = str(row["metric" if figures == "performance" else "measure"])
         if (figures, unit) not in self._digests:
             first = replace(self.first, metric=unit, measure=unit)  # one of both is left out

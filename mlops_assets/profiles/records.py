@@ -52,7 +52,8 @@ def _fields(text: str) -> tuple[Field, ...]:
 KINDS: Mapping[str, tuple[Field, ...]] = {
     "batches": _fields("*model str, *window str, version str, commit_id str, rows int"),
     "labels": _fields(
-        "*model str, *window str, version str, commit_id str, rows int, positives int?, unknown int"
+        "*model str, *window str, version str, commit_id str, rows int, positives int?, "
+        "unknown int, meaning str?"
     ),
     # what later verdicts go by of it, and of what of earlier ones it was made (see profiles.past)
     "verdicts": _fields(

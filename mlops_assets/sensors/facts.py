@@ -157,9 +157,11 @@ class Situation:
             newest=declared.training.frame_windows,
             holdout=declared.gates.holdout_windows,
         )
-        rows = self.store.newest("labels", "rows", "positives", "unknown", model=declared.name)
-        if any(window not in rows for window in frame.windows):
-            return None  # not counted yet; the training tells
+        rows = self.store.newest(
+            "labels", "rows", "positives", "unknown", "meaning", model=declared.name
+        )
+        if not all(self.series.holds("labels", rows.get(window)) for window in frame.windows):
+            return None  # not counted yet, or by another target; the training tells
         counts = {
             window: Labelled(
                 rows[window]["rows"] - rows[window]["unknown"], rows[window]["positives"]

@@ -161,6 +161,15 @@ def test_a_version_that_learnt_something_else_is_named(store: Store) -> None:
         assert not number.scores_alike(entry)
 
 
+def test_counts_of_labels_are_of_one_target(store: Store) -> None:
+    remember(declared(), store)
+    counted = {"meaning": Meaning.declared(declared()).digest("labels")}
+    for row in (counted, {"meaning": None}):
+        assert Series.of(declared(gates__metric="brier"), store).holds("labels", row)
+        other = Series.of(declared(labels__target=f"{HERE}:UNPAID"), store)
+        assert not other.holds("labels", row)
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
