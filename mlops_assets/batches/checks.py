@@ -261,9 +261,9 @@ def _foreign_windows(frame: pl.LazyFrame, window: str, windows: Windows, time: s
 
 
 def _examples(frame: pl.LazyFrame, key: Sequence[str]) -> str:
-    repeated = (
-        frame.group_by(key).len().filter(pl.col("len") > 1).drop("len").bottom_k(SHOWN, by=key)
-    )
+    times = "\0times"  # a key may be called `len`
+    counted = frame.group_by(key).len(times).filter(pl.col(times) > 1)
+    repeated = counted.drop(times).bottom_k(SHOWN, by=key)
     some = repeated.collect(engine="streaming").sort(key)
     return ", as " + "; ".join("/".join(map(visible, row)) for row in some.iter_rows())
 

@@ -239,3 +239,13 @@ def test_a_report_is_json_and_the_same_each_time() -> None:
     assert json.loads(once)["passed"] is False
     assert json.loads(once)["quality"]
     assert json.dumps(report(frame).as_json()) == once
+
+
+@pytest.mark.parametrize("name", ["len", "count", "rows", "unique", "literal", "null len"])
+def test_a_key_may_be_called_as_a_column_that_counting_makes(name: str) -> None:
+    named = type("Named", (dy.Schema,), {name: dy.String(), "at": dy.Datetime(time_zone="UTC")})
+    frame = pl.concat([rows(), rows(2)]).select(pl.col("id").alias(name), "at")
+
+    assert report(frame, contract=named, key=[name]).problems == (
+        f"2 rows repeat the key `{name}`, as p0; p1",
+    )
