@@ -12,6 +12,7 @@ from textwrap import dedent
 
 import dagster as dg
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from mlops_assets.cli.app import app
@@ -177,3 +178,20 @@ def test_a_component_is_of_a_declaration_or_of_why_there_is_none() -> None:
     with pytest.raises(DeclarationError, match="why there is none"):
         ModelComponent(None)
     assert issubclass(ModelComponent, dg.Component)
+
+
+@pytest.mark.parametrize(
+    ("gates", "wrong"), [({}, True), ({"min_gain": 0.1}, True), ({"holdout_windows": 1}, False)]
+)
+def test_dg_check_yaml_knows_the_least_cooldown(gates: dict[str, float], wrong: bool) -> None:
+    from jsonschema import Draft202012Validator
+
+    from mlops_assets.components import ModelComponent
+
+    declared = yaml.safe_load(dedent(tiny.FILES["tiny_project/defs/tiny/defs.yaml"]))["attributes"]
+    declared["gates"] = gates
+    schema = ModelComponent.get_model_cls().model_json_schema()
+
+    problems = [one.message for one in Draft202012Validator(schema).iter_errors(declared)]
+
+    assert problems == (["2 is less than the minimum of 3"] if wrong else [])
