@@ -7,11 +7,12 @@ import warnings
 
 
 def main() -> None:
-    """Run the command line; what the project raises on purpose is printed, not traced."""
+    """Run the command line; what is raised on purpose, or by the machine, is printed, not traced."""
     # what is beta or superseded in Dagster was weighed when it was chosen; a person can't act on it
     for word in ("beta", "superseded", "preview"):
         warnings.filterwarnings("ignore", message=f".*{word}.*", module=r"(dagster|mlops_assets).*")
     from mlops_assets.cli.app import app
+    from mlops_assets.cli.failures import foreseen
     from mlops_assets.cli.output import complain
     from mlops_assets.errors import MlopsError
 
@@ -19,4 +20,10 @@ def main() -> None:
         app()
     except MlopsError as error:
         complain(str(error))
+        sys.exit(1)
+    except Exception as error:
+        said = foreseen(error)
+        if said is None:
+            raise
+        complain(said)
         sys.exit(1)

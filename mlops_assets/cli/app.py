@@ -10,6 +10,7 @@ import typer
 
 from mlops_assets.cli.output import (
     AsJson,
+    finite,
     interruptible,
     name_home,
     print_json,
@@ -337,7 +338,13 @@ def resume(model: Model, *, reason: Reason = "") -> None:
 def gc(
     *,
     grace: Annotated[
-        float, typer.Option(help="Hours for which what was written or touched stays.", min=0)
+        float,
+        typer.Option(
+            help="Hours for which what was written or touched stays.",
+            min=0,
+            max=876_000,
+            callback=finite,
+        ),
     ] = 24,
     keep_days: Annotated[
         int | None,

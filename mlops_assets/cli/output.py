@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -33,6 +34,13 @@ class Terminal(Console):
 
 stdout = Terminal(highlight=False, soft_wrap=True)
 stderr = Terminal(stderr=True, highlight=False, soft_wrap=True)
+
+
+def finite(hours: float) -> float:
+    """Return a number of hours that is one; `nan` is above no least and below no most."""
+    if not math.isfinite(hours):
+        raise typer.BadParameter(f"{hours} is no number of hours")
+    return hours
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the documented JSON form.")]

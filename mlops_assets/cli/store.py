@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.cli.output import AsJson, interruptible, print_json
+from mlops_assets.cli.output import AsJson, finite, interruptible, print_json
 
 store = typer.Typer(
     name="store",
@@ -33,7 +33,13 @@ def compact(
     model: Annotated[str | None, typer.Argument(help="One declared model only.")] = None,
     *,
     grace: Annotated[
-        float, typer.Option(help="Hours for which profiles stay that were just added.", min=0)
+        float,
+        typer.Option(
+            help="Hours for which profiles stay that were just added.",
+            min=0,
+            max=876_000,
+            callback=finite,
+        ),
     ] = 24,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.")

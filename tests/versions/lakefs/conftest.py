@@ -29,6 +29,12 @@ def patience() -> float:
 
 
 @pytest.fixture
+def timeout() -> float:
+    """Seconds that one reply may take; a busy machine takes half a second for a whole one."""
+    return 0.5
+
+
+@pytest.fixture
 def direct(server: Server, open_on: Callable[[Server], Repository]) -> Repository:
     """A new repository, seen past the proxy."""
     return open_on(server)
@@ -36,13 +42,14 @@ def direct(server: Server, open_on: Callable[[Server], Repository]) -> Repositor
 
 @pytest.fixture
 def behind(
-    direct: Repository, proxy: FaultyProxy, patience: float, monkeypatch: pytest.MonkeyPatch
+    direct: Repository,
+    proxy: FaultyProxy,
+    timeout: float,
+    patience: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Repository:
-    """The same repository through the proxy, with little patience.
-
-    A busy machine may take half a second for a reply that nothing is wrong with.
-    """
+    """The same repository through the proxy, with little patience."""
     monkeypatch.setenv(ENDPOINT, proxy.url)
-    monkeypatch.setenv("MLOPS_LAKEFS_TIMEOUT", "0.5")
+    monkeypatch.setenv("MLOPS_LAKEFS_TIMEOUT", str(timeout))
     monkeypatch.setenv("MLOPS_LAKEFS_PATIENCE", str(patience))
     return open_repository(direct.url)

@@ -19,6 +19,18 @@ MERGE = "/merge/main"
 
 
 @pytest.fixture
+def timeout() -> float:
+    """What others do meanwhile takes as long as it takes: who gave up on it would come first."""
+    return 60
+
+
+@pytest.fixture
+def patience() -> float:
+    """Nothing is waited for here."""
+    return 60
+
+
+@pytest.fixture
 def meanwhile(
     direct: Repository, proxy: FaultyProxy
 ) -> Callable[[Mapping[str, bytes | None]], None]:
@@ -134,6 +146,7 @@ def test_a_merged_object_like_one_that_was_removed_is_not_lost(direct: Repositor
     assert contents(direct) == {"a": b"first", "y": b"same"}
 
 
+@pytest.mark.parametrize(("timeout", "patience"), [(0.5, 20)])
 def test_many_writers_behind_a_bad_line_lose_nothing(
     server: Server, direct: Repository, behind: Repository, proxy: FaultyProxy
 ) -> None:
