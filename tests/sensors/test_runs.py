@@ -314,7 +314,7 @@ def test_what_landed_is_read_as_our_own_record_says(played: Played) -> None:
     played.turn(0)
     outcomes = tiny.batch(0)[1]
     played.land(0, "labels", outcomes.with_columns(1 - outcomes["paid"]))
-    played.land(0, "batches", tiny.batch(0, rows=200)[0])
+    played.land(0, "batches", tiny.batch(0, rows=400)[0])
     played.player.settle()
     # when Dagster's record of that is lost: it was killed in between, or the runs were deleted
     for run in played.runs("ingest")[:-1]:
@@ -328,7 +328,7 @@ def test_what_landed_is_read_as_our_own_record_says(played: Played) -> None:
         )
         path = f"tiny/{kind}/{row['window']}.parquet"
         assert played.repository.stat(found, path).checksum == row["version"]
-        assert row["rows"] == (200 if kind == "batches" else 300)
+        assert row["rows"] == (400 if kind == "batches" else 300)
     # and what is made of it is made of the newest
     result = played.project.repository.get_job("tiny__ingest").execute_in_process(
         instance=played.instance,
@@ -337,4 +337,4 @@ def test_what_landed_is_read_as_our_own_record_says(played: Played) -> None:
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
     assert result.success
-    assert played.store.latest("verdicts", model="tiny")[0]["rows"] == 200
+    assert played.store.latest("verdicts", model="tiny")[0]["rows"] == 400
