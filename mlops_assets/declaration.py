@@ -173,7 +173,7 @@ def load(reference: str) -> Any:
         where = place(error) if error.name and not module_name.startswith(error.name) else ""
         imports = f", which {where} imports" if where else ""
         raise DeclarationError(f"`{reference}`: no module `{error.name}`{imports}") from error
-    except Exception as error:  # whatever the project's own module raises while it is imported
+    except (Exception, SystemExit) as error:  # whatever a module raises while it is imported
         raise DeclarationError(f"`{reference}` can't be imported: {raised(error)}") from error
     try:
         return getattr(module, name)

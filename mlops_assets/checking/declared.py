@@ -15,7 +15,7 @@ from polars.exceptions import PolarsError
 
 from mlops_assets import clock
 from mlops_assets.checking import reserved
-from mlops_assets.checking.findings import Finding, Path_, in_module
+from mlops_assets.checking.findings import Field, Finding, in_module
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import (
     DeclarationError,
@@ -105,9 +105,9 @@ class Declared:
         return found
 
     @cached_property
-    def _references(self) -> dict[Path_, str]:
+    def _references(self) -> dict[Field, str]:
         declared = self.declaration
-        found: dict[Path_, str] = {
+        found: dict[Field, str] = {
             ("batches", "contract"): declared.batches.contract,
             ("labels", "contract"): declared.labels.contract,
             ("labels", "target"): declared.labels.target,
@@ -118,9 +118,9 @@ class Declared:
         return found
 
     @cached_property
-    def _loaded(self) -> dict[Path_, Any]:
+    def _loaded(self) -> dict[Field, Any]:
         """What each reference names; the error where it names nothing."""
-        found: dict[Path_, Any] = {}
+        found: dict[Field, Any] = {}
         for field, reference in self._references.items():
             try:
                 found[field] = load(reference)
@@ -128,7 +128,7 @@ class Declared:
                 found[field] = error
         return found
 
-    def _in_module(self, field: Path_, message: str, entry: str | None = None) -> Finding:
+    def _in_module(self, field: Field, message: str, entry: str | None = None) -> Finding:
         """Return a finding at the line where what a reference names is defined."""
         return Finding(field, message, *in_module(self._references[field], entry))
 
@@ -175,7 +175,7 @@ class Declared:
         return f"is {held}, no time"
 
     def _key(self) -> Iterator[Finding]:
-        field: Path_ = ("batches", "key")
+        field: Field = ("batches", "key")
         key = self.declaration.batches.key
         for name, times in Counter(key).items():
             if times > 1:
@@ -221,7 +221,7 @@ class Declared:
                 )
 
     def _target(self) -> Iterator[Finding]:
-        field: Path_ = ("labels", "target")
+        field: Field = ("labels", "target")
         target = self._loaded[field]
         if isinstance(target, DeclarationError):
             return
@@ -248,7 +248,7 @@ class Declared:
         )
 
     def _features(self) -> Iterator[Finding]:
-        field: Path_ = ("features",)
+        field: Field = ("features",)
         held = self._loaded[field]
         if isinstance(held, DeclarationError):
             return
@@ -318,7 +318,7 @@ class Declared:
                 )
 
     def _kpi(self) -> Iterator[Finding]:
-        field: Path_ = ("retraining", "kpi")
+        field: Field = ("retraining", "kpi")
         kpi = self._loaded.get(field)
         if kpi is None or isinstance(kpi, DeclarationError):
             return
@@ -344,7 +344,7 @@ class Declared:
             yield self._in_module(field, f"the KPI is {held}; it must be money per row, a number")
 
     def _type_of(
-        self, field: Path_, expression: pl.Expr, types: Mapping[str, pl.DataType], where: str
+        self, field: Field, expression: pl.Expr, types: Mapping[str, pl.DataType], where: str
     ) -> pl.DataType | Finding:
         for root in expression.meta.root_names():
             if root not in types:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import FieldError, did_you_mean
 
-Path_ = tuple[str | int, ...]
+Field = tuple[str | int, ...]
 ATTRIBUTES = "attributes"  # of a component's file: the declaration stands below it
 
 
@@ -24,7 +24,7 @@ ATTRIBUTES = "attributes"  # of a component's file: the declaration stands below
 class Finding:
     """One fault: the field of the declaration, one sentence, and where it stands if elsewhere."""
 
-    field: Path_
+    field: Field
     message: str
     file: Path | None = None
     line: int | None = None
@@ -66,6 +66,10 @@ class Origin:
             line, node = below
         return line
 
+    def repeated(self) -> list[Finding]:
+        """Return the fields that are said twice: YAML takes the last without a word."""
+        return list(_repeated(self._root, ()))
+
     @cached_property
     def _root(self) -> Any:
         import yaml
@@ -78,6 +82,20 @@ class Origin:
             return None
 
 
+def _repeated(node: Any, above: Field) -> Iterator[Finding]:
+    seen: dict[Any, int] = {}
+    for pair in node.value if isinstance(getattr(node, "value", None), list) else ():
+        if not isinstance(pair, tuple):
+            continue
+        name, line = getattr(pair[0], "value", None), pair[0].start_mark.line + 1
+        if name in seen:
+            field = (*above, str(name))
+            said = f"said in line {seen[name]} too, which does not count; leave one out"
+            yield Finding(field[1:] if field[0] == ATTRIBUTES else field, said)
+        seen[name] = line
+        yield from _repeated(pair[1], (*above, str(name)))
+
+
 def _child(node: Any, name: str | int) -> tuple[int, Any] | None:
     """Return the line and the node of an entry of a mapping, or of an item of a list."""
     held = getattr(node, "value", None)
@@ -87,7 +105,7 @@ def _child(node: Any, name: str | int) -> tuple[int, Any] | None:
         if name >= len(held) or isinstance(held[name], tuple):
             return None
         return held[name].start_mark.line + 1, held[name]
-    for pair in held:
+    for pair in reversed(held):  # of two the last counts
         if isinstance(pair, tuple) and getattr(pair[0], "value", None) == name:
             return pair[0].start_mark.line + 1, pair[1]
     return None

@@ -101,7 +101,9 @@ def check_model(
         kind, of, problems = sample_problems(declaration, data, kind=asked, window=window)
         found += problems
         sample = f", and {data.name} is what it should be: {kind} of {of}"
-    return Checked(model, lines(found), lines(Declared(declaration).warnings(project.root)), sample)
+    warnings = Declared(declaration).warnings(project.root)
+    warnings += origin.repeated() if origin else []
+    return Checked(model, lines(found), lines(warnings), sample)
 
 
 def as_json(checked: list[Checked]) -> dict[str, Any]:

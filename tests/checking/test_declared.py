@@ -12,7 +12,7 @@ import pytest
 from mlops_assets.assets import predictions, training_set, twins
 from mlops_assets.checking import reserved
 from mlops_assets.checking.declared import Declared, declared_problems
-from mlops_assets.checking.findings import Finding
+from mlops_assets.checking.findings import Finding, Origin
 from mlops_assets.checking.sample import sample_problems
 from mlops_assets.checking.trial import trial_problems
 from mlops_assets.declaration import Declaration
@@ -151,6 +151,7 @@ WRONG: list[tuple[dict[str, Any], str, str, int | None]] = [
     ({"features": ("TARGET = ", "TARGT = ")}, "labels.target", "did you mean `TARGT`?", None),
     ({"features": ("import polars", "import pollars")}, "labels.target", "features.py:1", None),
     ({"features": ("TARGET = ", "1 / 0\nTARGET = ")}, "labels.target", "features.py:7", None),
+    ({"features": ("TARGET = ", "raise SystemExit(1)\nTARGET = ")}, "labels.target", "Exit", None),
     ({"features": ("FEATURES = {", "FEATURES = {{")}, "labels.target", "never closed", None),
     ({"features": ('pl.col("y")', '"y"')}, "labels.target", "is a str, no Polars", 7),
     ({"features": ('pl.col("y")', 'pl.col("yy")')}, "labels.target", "did you mean `y`?", 7),
@@ -360,3 +361,29 @@ def test_a_line_is_relative_to_the_project() -> None:
 
     assert finding.said(root=Path("/project")) == "defs/features.py:3: is odd"
     assert finding.said(root=Path("/elsewhere")) == "/project/defs/features.py:3: is odd"
+
+
+def test_a_field_that_is_said_twice_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "defs.yaml"
+    file.write_text(
+        "type: x\nattributes:\n  name: a\n  training:\n    rounds: 1\n    rounds: 2\n  name: b\n"
+    )
+    origin = Origin(file)
+
+    assert [one.said(origin, tmp_path) for one in origin.repeated()] == [
+        "defs.yaml:6: training.rounds: said in line 5 too, which does not count; leave one out",
+        "defs.yaml:7: name: said in line 3 too, which does not count; leave one out",
+    ]
+
+
+def test_a_line_is_that_of_the_nearest_field_that_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "defs.yaml"
+    file.write_text(
+        "type: x\n---\ntype: y\nattributes:\n  drift:\n    segments:\n    - a\n    - b\n"
+    )
+
+    assert Origin(file, 1).line(("drift", "segments", 1)) == 8
+    assert Origin(file, 1).line(("drift", "leave_out", 0)) == 5
+    assert Origin(file, 1).line(("gates",)) == 4
+    assert Origin(file, 0).line(("gates",)) == 1
+    assert Origin(tmp_path / "gone.yaml").line() == 1
