@@ -10,7 +10,7 @@ import polars as pl
 
 from mlops_assets.errors import DeclarationError, did_you_mean
 from mlops_assets.windows import Windows
-from mlops_assets.words import visible
+from mlops_assets.words import counted, visible
 
 if TYPE_CHECKING:
     import dataframely as dy
@@ -134,13 +134,13 @@ def check(
         quality.append(f"{rows:,} rows, fewer than the {min_rows:,} declared as the least")
     quality += _foreign_windows(frame, window, windows, time)
     quality += [
-        f"`{name}` has a NUL byte in {count:,} rows"
+        f"`{name}` has a NUL byte in {counted(count, 'row')}"
         for name in columns
         if (count := counts.get(f"nul {name}"))
     ]
     if duplicated := rows - _distinct(frame, key, rows):
         quality.append(
-            f"{duplicated:,} rows repeat the key {', '.join(f'`{k}`' for k in key)}"
+            f"{counted(duplicated, 'row')} {'repeats' if duplicated == 1 else 'repeat'} the key {', '.join(f'`{k}`' for k in key)}"
             + _examples(frame, key)
         )
     limits = {name: (null_shares or {}).get(name, max_null_share) for name in columns}
@@ -247,8 +247,8 @@ def _named(frame: pl.LazyFrame, key: Sequence[str]) -> str:
 
 
 def _foreign_windows(frame: pl.LazyFrame, window: str, windows: Windows, time: str) -> list[str]:
-    counted = windows.counted(frame, time)
-    other = counted.filter(pl.col("window").ne_missing(window)).sort(
+    tallied = windows.counted(frame, time)
+    other = tallied.filter(pl.col("window").ne_missing(window)).sort(
         "len", "window", descending=[True, False]
     )
     if other.is_empty():
@@ -262,8 +262,8 @@ def _foreign_windows(frame: pl.LazyFrame, window: str, windows: Windows, time: s
 
 def _examples(frame: pl.LazyFrame, key: Sequence[str]) -> str:
     times = "\0times"  # a key may be called `len`
-    counted = frame.group_by(key).len(times).filter(pl.col(times) > 1)
-    repeated = counted.drop(times).bottom_k(SHOWN, by=key)
+    tallied = frame.group_by(key).len(times).filter(pl.col(times) > 1)
+    repeated = tallied.drop(times).bottom_k(SHOWN, by=key)
     some = repeated.collect(engine="streaming").sort(key)
     return ", as " + "; ".join("/".join(map(visible, row)) for row in some.iter_rows())
 
@@ -275,15 +275,15 @@ def _broken_rules(frame: pl.LazyFrame, contract: type[dy.Schema], key: Sequence[
         rules.pop("primary_key", None)  # said above, with examples
     if not rules:
         return []
-    counted = frame.select(
+    tallied = frame.select(
         (~rule.expr.fill_null(value=True)).sum().alias(name) for name, rule in rules.items()
     )
-    counts = counted.collect(engine="streaming").row(0, named=True)
+    counts = tallied.collect(engine="streaming").row(0, named=True)
     problems = []
     for rule, count in sorted(counts.items()):
         if not count:
             continue
         column, _, broken = rule.partition("|")
         what = f"`{column}` breaks `{broken}`" if broken else f"the rule `{rule}` is broken"
-        problems.append(f"{what} in {count:,} rows")
+        problems.append(f"{what} in {counted(count, 'row')}")
     return problems

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.sections import Files
+from mlops_assets.words import visible
 
 #: digits of a second
 PLACES = {"ms": 3, "us": 6, "ns": 9}
@@ -34,7 +35,7 @@ def why_not(
         zone: the windows' time zone.
 
     """
-    shown = str(example)
+    shown = visible(example)
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
     what = f"{count:,} values, as `{shown}`, are" if count > 1 else f"`{shown}` is"
     if dtype.is_temporal() and isinstance(example, str):

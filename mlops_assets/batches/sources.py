@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from mlops_assets.batches.dvc import Broken, DvcProject
 from mlops_assets.batches.reading import ending
 from mlops_assets.errors import SourceError
+from mlops_assets.words import counted
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def in_project(
     chosen = [one for one in tracked if isinstance(one, Broken) or ending(PurePosixPath(one.path))]
     if not chosen:
         raise SourceError(
-            f"none of the {len(tracked)} files that DVC tracks there is .parquet or .csv"
+            f"of {counted(len(tracked), 'file')} that DVC tracks there none is .parquet or .csv"
         )
 
     def opened() -> Iterator[Source | Broken]:

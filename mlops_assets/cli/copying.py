@@ -88,7 +88,7 @@ def _left_out(beginning: str, what: list[str]) -> str:
 @contextmanager
 def _counting(what: str) -> Iterator[Callable[[int], None]]:
     """Show how many files are done, on stderr."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=stderr, transient=True) as progress:
         task = progress.add_task(what, total=None)
 

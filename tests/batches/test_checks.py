@@ -108,15 +108,15 @@ FIRST = pl.col("part") == 0
         ),
         (
             lambda f: f.with_columns(other=pl.when(~FIRST).then("other")),
-            "`other` breaks `nullability` in 1 rows",
+            "`other` breaks `nullability` in 1 row",
         ),
         (
             lambda f: f.with_columns(amount=pl.when(FIRST).then(1001.0).otherwise("amount")),
-            "`amount` breaks `max` in 1 rows",
+            "`amount` breaks `max` in 1 row",
         ),
         (
             lambda f: f.with_columns(other=pl.when(FIRST).then(101.0).otherwise("other")),
-            "the rule `other_is_less` is broken in 1 rows",
+            "the rule `other_is_less` is broken in 1 row",
         ),
         (lambda f: pl.concat([f, f.tail(2)]), "2 rows repeat the key `id`, as p8; p9"),
         (
@@ -134,13 +134,20 @@ def test_each_fault_of_quality_is_one_sentence(
 def test_no_number_is_a_fault_though_it_is_no_null() -> None:
     strange = rows().with_columns(other=pl.when(FIRST).then(float("nan")).otherwise("other"))
 
-    assert "`other` breaks `nan` in 1 rows" in report(strange).problems
+    assert "`other` breaks `nan` in 1 row" in report(strange).problems
 
 
 def test_a_nul_byte_is_a_fault() -> None:
     strange = rows().with_columns(colour=pl.when(FIRST).then(pl.lit("r\0d")).otherwise("colour"))
 
-    assert report(strange).problems == ("`colour` has a NUL byte in 1 rows",)
+    assert report(strange).problems == ("`colour` has a NUL byte in 1 row",)
+
+
+def test_keys_that_would_steer_a_terminal_are_written_out() -> None:
+    strange = rows().with_columns(id=pl.lit("a\x1b[2K\nLanded: all"))
+
+    (problem,) = report(strange).problems
+    assert problem.endswith(r"repeat the key `id`, as a\x1b[2K\nLanded: all")
 
 
 def test_keys_are_counted_in_parts_that_fit_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +211,7 @@ def test_a_key_of_several_columns() -> None:
     assert report(twice, contract=ByPart, key=["id", "part"]).passed
     repeated = pl.concat([twice, twice.head(1)])
     assert report(repeated, contract=ByPart, key=["id", "part"]).problems == (
-        "1 rows repeat the key `id`, `part`, as p/0",
+        "1 row repeats the key `id`, `part`, as p/0",
     )
 
 

@@ -546,7 +546,7 @@ def test_files_that_bring_more_rows_are_added_where_that_is_declared(
     # but a row that says something else of a known key is refused
     other = labelled(yard, rows.slice(99, 1).with_columns(1 - pl.col("paid")))
     report = audit_landing(yard.repository, yard.declaration, other)
-    assert report.problems == ("1 rows repeat the key `id`, as 2024-01-01-0099",)
+    assert report.problems == ("1 row repeats the key `id`, as 2024-01-01-0099",)
     # unless it is to replace all
     only = labelled(yard, rows.slice(99, 1), replace=True)
     assert pl.read_parquet(yard.repository.location(only.commit, path).uri).height == 1

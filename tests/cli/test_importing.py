@@ -43,7 +43,7 @@ def test_a_folder_is_imported_with_what_was_refused_named(project: Path) -> None
     assert done.returncode == 1
     assert f"Refused: batches of {tiny.window(2)} (batches/{tiny.window(2)}.parquet)" in done.stdout
     assert "no column `amount`" in done.stdout
-    assert "1 files of other kinds were left alone" in done.stdout
+    assert "1 file of other kinds: left alone" in done.stdout
     assert "Nothing was changed" in done.stdout
     assert landings(repository(project), "tiny") == []
     # when it is imported
@@ -144,7 +144,7 @@ MISTAKES = [
     (["history", "--rev", "v1"], "history is in no DVC project"),
     (["theirs", "--rev", "v1"], "has no git revision `v1`"),
     (["theirs", "--rev", "HEAD", "--path", "x"], "DVC tracks nothing at x in"),
-    (["theirs", "--rev", "HEAD"], "none of the 1 files that DVC tracks there is .parquet or .csv"),
+    (["theirs", "--rev", "HEAD"], "of 1 file that DVC tracks there none is .parquet or .csv"),
 ]
 
 
