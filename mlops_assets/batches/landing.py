@@ -222,7 +222,7 @@ def identify(
     if not declaration.windows.has_begun(window, clock.now()):
         raise BatchRefusedError(
             f"{file.name} is of {window}, which begins on {begins:%Y-%m-%d %H:%M %Z}, and now it is "
-            f"{clock.now():%Y-%m-%d %H:%M %Z}: no row can be of a time to come. Mend its times or "
+            f"{clock.now().astimezone(begins.tzinfo):%Y-%m-%d %H:%M %Z}: no row can be of a time to come. Mend its times or "
             "its name, or the clock of what wrote it; --window names another window"
         )
     return kind, window, opened

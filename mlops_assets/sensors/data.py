@@ -240,7 +240,10 @@ def note(
         "code": code,
         "reason": reason,
         "champion": None,
-        "decided_at": declaration.windows.ends(window).isoformat(),
+        # a row of before may be of a window that is declared no more
+        "decided_at": declaration.windows.ends(window).isoformat()
+        if declaration.windows.declares(window)
+        else "",
     }
     store.add("decisions", row)
 

@@ -11,6 +11,7 @@ import pytest
 from mlops_assets.batches.landing import landings
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.cli.landing import land_file
+from mlops_assets.cli.verifying import verify_chain
 from mlops_assets.cli.withdrawing import withdraw_window
 from mlops_assets.errors import UnknownNameError
 from mlops_assets.monitoring.due import due
@@ -82,6 +83,8 @@ def test_an_ingested_window_counts_no_more_until_it_lands_again(played_to: Playe
     materialization = event.asset_materialization
     assert materialization is not None
     assert materialization.metadata["dagster/row_count"].value == 0
+    # and all that was ever recorded is there
+    assert verify_chain(tiny.MODEL).problems == ()
     # asked for twice it is the same
     head = played.repository.resolve("main")
     withdraw(7)

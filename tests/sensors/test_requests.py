@@ -9,6 +9,7 @@ import pytest
 
 from mlops_assets.batches.landing import land
 from mlops_assets.declaration import Declaration
+from mlops_assets.profiles.store import Store
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.sensors import data
 from mlops_assets.versions import open_repository
@@ -48,6 +49,18 @@ def test_the_oldest_are_asked_for_and_the_others_wait_for_their_turn(
     monkeypatch.setattr(data, "AT_ONCE", 2)
     put(tmp_path, declaration, *(tiny.window(number) for number in (2, 0, 1)))
     assert asked(tick(tmp_path, declaration)) == [tiny.window(0), tiny.window(1)]
+
+
+def test_what_was_given_up_of_a_window_that_is_declared_no_more_fails_no_tick(
+    tmp_path: Path, declaration: Declaration
+) -> None:
+    put(tmp_path, declaration, tiny.window(0))
+    row = {"model": "tiny", "cause": "ingest:abc", "window": "1999-01-04", "trigger": "data"}
+    said = {"decision": "held_back", "code": "failing", "reason": "", "decided_at": ""}
+    Store(tmp_path / "store").add("decisions", {**row, **said})
+    assert asked(tick(tmp_path, declaration)) == [tiny.window(0)]
+    (last,) = Store(tmp_path / "store").latest("decisions", model="tiny")
+    assert last["code"] == "done"
 
 
 def test_a_window_that_dagster_does_not_know_holds_up_no_other(
