@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from mlops_assets.monitoring.due import due
 from mlops_assets.monitoring.meaning import Series
 from tests import tiny
@@ -80,3 +82,26 @@ def test_windows_of_another_length_are_refused_before_anything_is_mixed(
     assert not ran.success
     said = str(ran.get_step_failure_events()[0].step_failure_data.user_failure_data.description)
     assert "windows.every was week and is day" in said
+
+
+@pytest.mark.slow
+def test_another_task_is_learnt_while_the_old_champion_serves_on(played_to: PlayedTo) -> None:
+    # given a champion of classes, and a number declared instead
+    played = played_to(9)
+    rewritten(played, "features.py", 'pl.col("paid") == 1', 'pl.col("paid") * 2.5')
+    played = rewritten(played, "defs.yaml", "name: tiny\n", "name: tiny\n  task: regression\n")
+    why = "the task changed from binary to regression since version 1 learnt"
+    assert played.status["other_target"] == why
+    # when what is due is done, then its scores are measured by no metric of numbers
+    played.player.settle()
+    window = tiny.window(7)
+    (row,) = played.store.latest("performance", model=tiny.MODEL, window=window)
+    assert (row["metric"], row["value"]) == ("rmse", None)
+    # and a model of numbers serves from the next window on, which is measured when it matures
+    assert [entry.trigger for entry in played.ledger.entries(tiny.MODEL)][1:] == ["new_target"]
+    played.turn(9, 10)
+    (row,) = played.store.latest("performance", model=tiny.MODEL, window=tiny.window(9))
+    assert (row["champion"], row["metric"]) == (2, "rmse")
+    assert row["value"] > 0
+    assert [run for run in played.runs("ingest") if run.status.value == "FAILURE"] == []
+    assert played.status["other_target"] is None
