@@ -10,13 +10,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import dagster as dg
 
 from mlops_assets.errors import RegistryError
 from mlops_assets.home import Home
 from mlops_assets.profiles.store import Store
-from mlops_assets.registry.connection import connect
+from mlops_assets.registry.connection import SQLITE, connect
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.registry.owner import owner_tags
 from mlops_assets.versions import Repository, open_repository
@@ -75,11 +76,26 @@ class RegistryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
         home = Home.find().prepare()
         return connect(home.mlflow, home.mlflow_artifacts)
 
+    @property
+    def uri(self) -> str:
+        """The address of the configured server; the home's own unless configured."""
+        return self.tracking_uri or Home.find().mlflow
+
+    @property
+    def artifacts(self) -> str | None:
+        """Where a new experiment keeps its files; None leaves it to the server."""
+        if not self.tracking_uri:
+            return Home.find().mlflow_artifacts
+        if not self.tracking_uri.startswith(SQLITE):
+            return None
+        folder = Path(self.tracking_uri.removeprefix(SQLITE)).absolute().parent / "artifacts"
+        return f"file://{quote(str(folder))}"
+
     def tracking(self, model: str) -> Tracking:
         """Return the runs of one model's experiment."""
         from mlops_assets.registry.tracking import Tracking
 
-        return Tracking(self.client(), model, Home.find().mlflow_artifacts)
+        return Tracking(self.client(), model, self.artifacts)
 
     def registry(self) -> Registry:
         """Return the versions and aliases."""
@@ -88,7 +104,10 @@ class RegistryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
         return Registry(self.client())
 
 
-@dg.resource(description="dagster-mlflow's run of this Dagster run; it always ends.")
+@dg.resource(
+    description="dagster-mlflow's run of this Dagster run; it always ends.",
+    required_resource_keys={"mlops_registry"},
+)
 def mlflow_run(context: dg.InitResourceContext) -> Iterator[Any]:
     """Yield dagster-mlflow's `MlFlow` for this Dagster run, and end its MLflow run in any case.
 
@@ -101,8 +120,7 @@ def mlflow_run(context: dg.InitResourceContext) -> Iterator[Any]:
     # the job carries the tag; a run of single assets names the model in their keys
     selected = sorted(key.path[0] for key in run.asset_selection or ())
     model = run.tags.get(MODEL_TAG) or (selected[0] if selected else run.job_name)
-    home = Home.find().prepare()
-    registry = RegistryResource()
+    registry: RegistryResource = context.resources.mlops_registry
     _ = registry.tracking(model).experiment_id  # made with the home's artifact root, if it is new
     from dagster_mlflow.resources import MlFlow
 
@@ -111,12 +129,15 @@ def mlflow_run(context: dg.InitResourceContext) -> Iterator[Any]:
         context.replace_config(
             {
                 "experiment_name": model,
-                "mlflow_tracking_uri": home.mlflow,
+                "mlflow_tracking_uri": registry.uri,
                 "env": {},
                 "extra_tags": {"mlops.stage": "retraining", **owner_tags()},
             }
         )
     )
+    if tracked.mlflow_run_id is None:
+        # it knows the id only of a run that it found, and what is trained stands beneath this one
+        tracked.mlflow_run_id = tracked.active_run().info.run_id
     if named is None:
         # MLflow leaves its address there, which would then read as a person's choice
         os.environ.pop("MLFLOW_TRACKING_URI", None)

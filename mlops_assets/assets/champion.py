@@ -10,7 +10,7 @@ import polars as pl
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import MAIN, key, scan
 from mlops_assets.assets.estimates import Estimates
-from mlops_assets.assets.evaluation import read_gates
+from mlops_assets.assets.evaluation import read_gates, scored_by_window
 from mlops_assets.assets.judging import Bench
 from mlops_assets.assets.model import (
     Pinned,
@@ -33,6 +33,7 @@ from mlops_assets.learning.training import FittedModel
 from mlops_assets.monitoring.meaning import Meaning
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger, pinned_branch
+from mlops_assets.registry.run import DESCRIPTION
 from mlops_assets.resources import (
     LedgerResource,
     RegistryResource,
@@ -154,7 +155,7 @@ class Promotion:
         """
         tracking = self.registry.tracking(self.declaration.name)
         rows = self.newest_rows(pinned)
-        others = [
+        seeds = [
             train_once(
                 self.context,
                 self.declaration,
@@ -165,9 +166,13 @@ class Promotion:
                 stage="other_seed",
                 parent=self.mlflow_run_id,
                 seed=self.declaration.training.seed + number,
-            ).model.predict(rows)
+            )
             for number in (1, 2)
         ]
+        others = [one.model.predict(rows) for one in seeds]
+        for one in seeds:
+            seen = scored_by_window(self.declaration, held_out, one.model, "held_out")
+            tracking.get(one.run_id).log_metrics(seen)
         scores, gated = refit.model.predict(rows), challenger.predict(rows)
         known = refit.model.predict(held_out), challenger.predict(held_out)
         lesson = lesson_of(held_out[TARGET], *known, self.declaration.task)
@@ -196,6 +201,14 @@ class Promotion:
                     sentence=found.sentence,
                 )
             )
+        tracking.get(refit.run_id).log_metrics(
+            {
+                **{gate.name: gate.value for gate in gates},
+                **{f"{gate.name}_limit": gate.limit for gate in gates},
+                # it learnt those windows, so this is no proof of what it is worth
+                **scored_by_window(self.declaration, held_out, refit.model, "learnt"),
+            }
+        )
         return gates
 
     def newest_rows(self, pinned: Pinned) -> pl.DataFrame:
@@ -206,7 +219,9 @@ class Promotion:
             if window not in pinned.windows and any(
                 info.path == path for info in self.repository.objects(pinned.data_commit, path)
             ):
-                return scan(self.repository, pinned.data_commit, path).collect()
+                rows = scan(self.repository, pinned.data_commit, path).collect()
+                if rows.height:  # a window that was taken back has none
+                    return rows
         return rows_of(self.repository, self.declaration, pinned, pinned.holdout)
 
     def promote(
@@ -224,7 +239,11 @@ class Promotion:
         learnt = rows_of(self.repository, self.declaration, pinned, pinned.windows)
         reference = Bench(self.declaration, self.store).keep_reference(refit.model, learnt)
         version = registry.register(
-            name, refit.run_id, refit.fingerprint, {"mlops.data_commit": pinned.data_commit}
+            name,
+            refit.run_id,
+            refit.fingerprint,
+            {"mlops.data_commit": pinned.data_commit, "mlops.cause": self.request.cause},
+            f"Learnt from {pinned.windows[0]} to {pinned.windows[-1]}. Why: {self.request.reason}.",
         )
         branch = pinned_branch(name, version)
         try:
@@ -372,7 +391,25 @@ class Promotion:
     def result(
         self, checksum: str, entry: Entry, sentence: str, extra: dict[str, Any]
     ) -> dg.MaterializeResult:
-        """Report the decision in the UI."""
+        """Report the decision in the UI, and on the MLflow run of this Dagster run."""
+        if self.mlflow_run_id:
+            run = self.registry.tracking(self.declaration.name).get(self.mlflow_run_id)
+            run.log_metrics(
+                {
+                    "promoted": float(entry.event == "promoted"),
+                    **{gate.name: gate.value for gate in entry.gates},
+                    **{f"{gate.name}_limit": gate.limit for gate in entry.gates},
+                }
+            )
+            run.set_tags(
+                {
+                    DESCRIPTION: sentence,
+                    "mlops.model": self.declaration.name,
+                    "mlops.decision": entry.event,
+                    "mlops.cause": entry.cause,
+                    "mlops.trigger": entry.trigger,
+                }
+            )
         rows = [
             dg.TableRecord(
                 {

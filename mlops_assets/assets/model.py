@@ -11,6 +11,7 @@ import polars as pl
 
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import facts, key, latest, scan
+from mlops_assets.assets.request import Request
 from mlops_assets.assets.training_set import TARGET
 from mlops_assets.assets.waiting import made_or_waited
 from mlops_assets.declaration import Declaration, load, place_of
@@ -22,10 +23,15 @@ from mlops_assets.learning.fingerprint import fingerprint, of_libraries
 from mlops_assets.learning.training import LEARNING_VERSION, FittedModel, train, width_of
 from mlops_assets.monitoring.meaning import Meaning
 from mlops_assets.registry.record import Code, TrainingRecord
+from mlops_assets.registry.run import DESCRIPTION, DataInput
 from mlops_assets.registry.tracking import Tracking
 from mlops_assets.resources import RegistryResource, RepositoryResource, StoreResource
 from mlops_assets.revision import revision_of
 from mlops_assets.versions import Repository
+from mlops_assets.words import counted
+
+# what a run trained, in words
+STAGES = {"challenger": "The challenger", "refit": "The refit", "other_seed": "Another seed"}
 
 
 @dataclass(frozen=True)
@@ -253,11 +259,19 @@ def train_once(
         width=width_of(LEARNING_VERSION),
     )
     revision = revision_of(place_of(declaration.features))
+    request = Request.of(context.run)
+    known_rows = int(rows[TARGET].count())
+    span = windows[0] if len(windows) == 1 else f"{windows[0]} to {windows[-1]}"
     tags = {
         "dagster_run": context.run.run_id,
         "mlflow.parentRunId": parent or "",
         "mlops.data_commit": pinned.data_commit,
         "mlops.training_set": pinned.checksum,
+        "mlops.model": declaration.name,
+        "mlops.cause": request.cause,
+        "mlops.trigger": request.trigger,
+        DESCRIPTION: f"{STAGES[stage]} of {declaration.name}, learnt from {span}: "
+        f"{counted(len(windows), 'window')}, {counted(known_rows, 'labelled row')}. Why: {request.reason}.",
         "mlflow.source.git.commit": revision.commit if revision else "",
     }
     name = f"{stage} to {windows[-1]}"
@@ -269,6 +283,34 @@ def train_once(
                 "seed": seed,
                 "windows": f"{windows[0]} to {windows[-1]} ({len(windows)})",
             }
+        )
+        run.log_metrics(
+            {
+                "learnt_windows": len(windows),
+                "learnt_rows": known_rows,
+                "learnt_mean": mean_of(rows),
+            }
+        )
+        run.log_input(
+            DataInput(
+                name=declaration.path("training_set").removesuffix(".parquet"),
+                checksum=pinned.checksum,
+                source={
+                    "path": declaration.path("training_set"),
+                    "commit": pinned.commit,
+                    "data_commit": pinned.data_commit,
+                    "windows": span,
+                },
+                columns={
+                    **{
+                        one.name: "double" if one.kind == "numeric" else "string"
+                        for one in model.encoding.features
+                    },
+                    TARGET: "boolean" if declaration.task == "binary" else "double",
+                },
+                rows=rows.height,
+            ),
+            "training",
         )
         with tempfile.TemporaryDirectory() as folder:
             model.save(Path(folder))
@@ -293,6 +335,12 @@ def train_once(
         )
     run_id = run.id
     return Trained(model, run_id, mark, reused=False)
+
+
+def mean_of(rows: pl.DataFrame) -> float | None:
+    """Return the mean target of the rows that have one."""
+    mean: Any = rows[TARGET].cast(pl.Float64).mean()
+    return None if mean is None else float(mean)
 
 
 def load_model(tracking: Tracking, run_id: str) -> FittedModel:

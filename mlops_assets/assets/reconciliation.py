@@ -8,10 +8,22 @@ from mlops_assets.registry.ledger import Ledger
 from mlops_assets.resources import RegistryResource
 
 
-def reconcile(declaration: Declaration, ledger: Ledger, store: Store) -> list[str]:
+def reconcile(
+    declaration: Declaration,
+    ledger: Ledger,
+    store: Store,
+    registry: RegistryResource | None = None,
+) -> list[str]:
     """Finish what a killed promotion had only begun: the ledger is the truth, others follow it.
 
     Call it while no retraining runs. Returns the causes that were finished.
+
+    Args:
+        declaration: of the model.
+        ledger: the truth.
+        store: follows it with the outcomes.
+        registry: follows it with the alias; None is the home's own.
+
     """
     name = declaration.name
     entries = ledger.entries(name)
@@ -21,7 +33,9 @@ def reconcile(declaration: Declaration, ledger: Ledger, store: Store) -> list[st
     if not unfinished:
         return []
     champion = ledger.champion(name)
-    RegistryResource().registry().set_champion(name, champion.version if champion else None)
+    (registry or RegistryResource()).registry().set_champion(
+        name, champion.version if champion else None
+    )
     for entry in unfinished:
         store.add(
             "outcomes",

@@ -41,6 +41,7 @@ class Registry:
         source_run_id: str,
         fingerprint: str,
         tags: Mapping[str, str] | None = None,
+        description: str = "",
     ) -> int:
         """Return the version of this fingerprint; make it from the run's model if there is none.
 
@@ -67,6 +68,7 @@ class Registry:
                 source=f"{uri}/{MODEL_PATH}",
                 run_id=source_run_id,
                 tags={**(tags or {}), FINGERPRINT: fingerprint},
+                description=description or None,
             )
             standing = self._of(model, fingerprint)
             if standing is None or standing == int(made.version):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,28 @@ if TYPE_CHECKING:
 
 RECORD = "mlops.record"  # the tag with the checksum of the training's record
 _BATCH = 100  # the most params or tags that MLflow takes at once
+_DIGEST = 36  # the longest that MLflow keeps
+DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a description
+
+
+@dataclass(frozen=True, slots=True)
+class DataInput:
+    """What a run read, as MLflow shows it under the run's data.
+
+    Attributes:
+        name: such as `flight_delay/training_set`.
+        checksum: of the object.
+        source: where it lies: repository path, commit and windows.
+        columns: name -> MLflow's word for its type.
+        rows: how many were read.
+
+    """
+
+    name: str
+    checksum: str
+    source: Mapping[str, str]
+    columns: Mapping[str, str]
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +72,7 @@ class TrackedRun:
                 self.client.log_batch(self.id, params=some, synchronous=True)
 
     def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
-        """Log figures; those that are None or not finite are left out.
+        """Log figures; those that are None, not finite, or there already are left out.
 
         Raises:
             RegistryError: MLflow refused.
@@ -60,11 +83,32 @@ class TrackedRun:
         figures = [
             Metric(name, float(value), now, step)
             for name, value in metrics.items()
-            if value is not None and math.isfinite(value)
+            if value is not None and math.isfinite(value) and self.metrics.get(name) != value
         ]
         with asking(f"log metrics to run {self.id}"):
             for some in _batches(figures):
                 self.client.log_batch(self.id, metrics=some, synchronous=True)
+
+    def log_input(self, data: DataInput, context: str) -> None:
+        """Log which data the run read, and for what: `training` or `evaluation`.
+
+        Raises:
+            RegistryError: MLflow refused.
+        """
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        columns = [{"name": name, "type": kind} for name, kind in data.columns.items()]
+        dataset = Dataset(
+            name=data.name,
+            digest=data.checksum[:_DIGEST],
+            source_type="mlops_assets",
+            source=json.dumps(dict(data.source)),
+            schema=json.dumps({"mlflow_colspec": columns}),
+            profile=json.dumps({"num_rows": data.rows, "num_elements": data.rows * len(columns)}),
+        )
+        read = DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+        with asking(f"log the data of run {self.id}"):
+            self.client.log_inputs(self.id, [read])
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; those of the same name are replaced.

@@ -23,7 +23,12 @@ from mlops_assets.monitoring.meaning import (
 )
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
-from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
+from mlops_assets.resources import (
+    LedgerResource,
+    RegistryResource,
+    RepositoryResource,
+    StoreResource,
+)
 from mlops_assets.sensors.data import may_run
 from mlops_assets.sensors.facts import Situation, rules_of
 from mlops_assets.sensors.reaching import reaching
@@ -48,6 +53,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         mlops_repository: RepositoryResource,
         mlops_store: StoreResource,
         mlops_ledger: LedgerResource,
+        mlops_registry: RegistryResource,
     ) -> dg.SensorResult:
         versions, records = mlops_repository.get(), mlops_store.get()
         end_dead_runs(context.instance, [declaration.name])
@@ -63,7 +69,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         landed = landed_windows(versions, declaration, MAIN)
         keep_meaning(declaration, landed, records)
         if not unfinished(context.instance, declaration.name, "retrain"):
-            reconcile(declaration, mlops_ledger.get(), records)
+            reconcile(declaration, mlops_ledger.get(), records, mlops_registry)
         situation = Situation.read(declaration, landed, records, mlops_ledger.get())
         cursor = seen_until(context.cursor)
         for gap in gone_without(declaration, landed, records):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,6 +17,7 @@ from mlops_assets.cli.recovery import recover
 from mlops_assets.learning import environment
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.registry.owner import owner_tags
+from mlops_assets.registry.run import DESCRIPTION
 from mlops_assets.resources import RegistryResource
 from mlops_assets.sensors.recovery import PROCESS_TAGS
 from mlops_assets.sensors.runs import is_interrupted
@@ -65,6 +69,70 @@ def test_the_first_champion_is_gated_refitted_and_written_down(promoted: Played)
     assert mlflow_runs(promoted, "RUNNING") == []
     assert promoted.status["retrainings"] == []
     assert promoted.status["first_training"]["promoted"] is True
+
+
+def test_every_run_in_mlflow_says_what_it_read_and_what_came_of_it(promoted: Played) -> None:
+    # given the first training
+    tracking = RegistryResource().tracking(tiny.MODEL)
+    runs: dict[str, Any] = {}
+    for run in reversed(list(tracking.runs())):  # the oldest first
+        runs.setdefault(run.tags["mlops.stage"], run)
+    (entry,) = promoted.ledger.entries(tiny.MODEL)[:1]
+    held_out = tiny.window(5)
+    # then each has its metrics: held out, by window, and the gain
+    challenger = runs["challenger"].metrics
+    by_window = challenger[f"held_out_auc/{held_out}"]
+    assert challenger["held_out_auc"] == by_window
+    gain = challenger["gain_over_baseline"]
+    assert gain == pytest.approx(by_window - challenger["held_out_auc_of_baseline"])
+    assert challenger[f"gain_over_baseline/{held_out}"] == gain
+    assert challenger["learnt_rows"] == 1_500
+    assert runs["other_seed"].metrics["held_out_auc"] != by_window
+    found = {gate.name: gate.value for gate in entry.gates}
+    assert runs["refit"].metrics["refit_scores_agree"] == found["refit_scores_agree"]
+    assert {"learnt_auc", "refit_ranks_agree_limit"} <= set(runs["refit"].metrics)
+    assert runs["retraining"].metrics["promoted"] == 1.0
+    assert runs["retraining"].metrics["better_than_baseline"] == gain
+    # and what it read, at which commit, for whom and why
+    for stage in ("challenger", "refit", "other_seed"):
+        run = runs[stage]
+        (read,) = tracking.client.get_run(run.id).inputs.dataset_inputs
+        source = json.loads(read.dataset.source)
+        assert read.dataset.name == "tiny/training_set"
+        assert run.tags["mlops.training_set"].startswith(read.dataset.digest)
+        assert promoted.repository.stat(source["commit"], source["path"])
+        assert source["data_commit"] == run.tags["mlops.data_commit"]
+        assert [(tag.key, tag.value) for tag in read.tags] == [("mlflow.data.context", "training")]
+        assert run.tags["mlops.cause"] == entry.cause
+        assert run.tags["mlflow.parentRunId"] == runs["retraining"].id
+        assert run.tags[DESCRIPTION].endswith(f" Why: {entry.reason}.")
+    assert runs["retraining"].tags[DESCRIPTION].startswith("version 1 promoted")
+    version = tracking.client.get_model_version(tiny.MODEL, "1")
+    assert version.description.startswith(f"Learnt from {tiny.window(0)} to {held_out}.")
+
+
+def test_a_configured_mlflow_is_the_one_that_is_used(
+    played: Played, fresh_mlflow: Path, tmp_path: Path
+) -> None:
+    # given another database than the home's, named in the run's configuration
+    shutil.copy(fresh_mlflow, tmp_path / "elsewhere.db")
+    address = f"sqlite:///{tmp_path}/elsewhere.db"
+    job = played.project.repository.get_job(f"{tiny.MODEL}__retrain")
+    # when a stage runs that tracks
+    result = job.execute_in_process(
+        instance=played.instance,
+        asset_selection=[dg.AssetKey([tiny.MODEL, "model"])],
+        run_config={
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            "resources": {"mlops_registry": {"config": {"tracking_uri": address}}},
+        },
+    )
+    # then its run is there, and the home's knows nothing of it
+    assert result.success
+    elsewhere = RegistryResource(tracking_uri=address).tracking(tiny.MODEL)
+    assert [run.tags["mlops.stage"] for run in elsewhere.runs()] == ["retraining"]
+    assert elsewhere.artifact_root == f"file://{tmp_path}/artifacts"
+    assert list(RegistryResource().tracking(tiny.MODEL).runs()) == []
 
 
 def test_mlflows_address_stays_the_homes_and_its_files_inside_it(promoted: Played) -> None:
