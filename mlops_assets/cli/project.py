@@ -37,12 +37,21 @@ class Project:
 
     @property
     def module(self) -> str:
-        """The module with the definitions (`MLOPS_MODULE`, else what pyproject.toml says)."""
+        """The module with the definitions (`MLOPS_MODULE`, else what pyproject.toml says).
+
+        Raises:
+            DeclarationError: pyproject.toml can't be read.
+
+        """
         if named := os.environ.get("MLOPS_MODULE"):
             return named
         settings = self.root / "pyproject.toml"
         if settings.is_file():
-            table = tomllib.loads(settings.read_text()).get("tool", {}).get("dg", {})
+            try:
+                read = tomllib.loads(settings.read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+                raise DeclarationError(f"{settings} can't be read: {error}") from error
+            table = read.get("tool", {}).get("dg", {})
             root_module = table.get("project", {}).get("root_module")
             if root_module:
                 return f"{root_module}.definitions"

@@ -195,3 +195,10 @@ def test_dg_check_yaml_knows_the_least_cooldown(gates: dict[str, float], wrong: 
     problems = [one.message for one in Draft202012Validator(schema).iter_errors(declared)]
 
     assert problems == (["2 is less than the minimum of 3"] if wrong else [])
+
+
+def test_a_project_file_that_cannot_be_read_is_named(two: Two) -> None:
+    project = two('root_module = "tiny_project"', "root_module =", "pyproject.toml")
+
+    with pytest.raises(DeclarationError, match=r"pyproject.toml can't be read: .*line 5"):
+        _ = project.declarations
