@@ -1,13 +1,15 @@
 """Ending runs whose process is gone: they would hold back whatever waits behind them.
 
-Dagster itself sees a worker die while the code server that started it lives. What a killed server
-left behind is found here: at each tick, so that a daemon that goes on clears it away, and before a
+Dagster itself sees a worker die while the code server that started it lives, and marks its run as
+failed: that is an attempt, of one that takes all memory too. What a killed server left behind is
+found here: at each tick, so that a daemon that goes on clears it away, and before a
 process of ours begins.
 """
 
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import Literal
 import dagster as dg
 from dagster._core.events import DagsterEventType
 from dagster._core.storage.runs import SqliteRunStorage
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from mlops_assets.registry.owner import HOST, PID, PROCESS_START, owner_is_alive, was_running
 from mlops_assets.sensors.runs import INTERRUPTED_TAG, QUEUED, UNFINISHED, work_of
@@ -96,19 +99,39 @@ def life_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Life:
     if not _is_local(instance, run):
         return "unknown"
     process = _process_of(instance, run)
-    if process is not None:
-        return "lives" if was_running(*process) else "dead"
+    if process is not None and was_running(*process):
+        return "lives"
+    # it may be just about to begin; or its server, which sees it die, is about to mark it as failed
+    waits = process is None or _server_lives(run)
     silent = time.time() - record.update_timestamp.timestamp()
-    return "dead" if silent > LAUNCH_SECONDS else "unknown"  # it may be just about to begin
+    return "unknown" if waits and silent < LAUNCH_SECONDS else "dead"
 
 
 def _is_local(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Say whether a run was started on this machine, where its process number means something."""
-    server = json.loads(run.tags.get("dagster/grpc_info", "{}"))
+    server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
     if server:
         return "socket" in server or server.get("host") in ("localhost", "127.0.0.1")
     # started by a command: whoever writes the same SQLite file does so here
     return isinstance(instance.run_storage, SqliteRunStorage)
+
+
+def _server_lives(run: dg.DagsterRun) -> bool:
+    """Say whether the code server that started a run on this machine still takes calls."""
+    server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
+    local = server.get("socket")
+    try:
+        if local:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(1)
+                connection.connect(local)
+        elif server.get("port"):
+            socket.create_connection((server["host"], server["port"]), timeout=1).close()
+        else:
+            return False
+    except OSError:
+        return False
+    return True
 
 
 def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, float] | None:

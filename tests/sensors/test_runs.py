@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from mlops_assets.assets.commits import read_commit
 from mlops_assets.assets.request import CAUSE_TAG
@@ -222,7 +226,7 @@ def test_work_that_is_going_on_is_not_asked_for_by_another_key(played: Played) -
 def left_behind(played: Played, pid: int, **tags: str) -> dg.DagsterRun:
     """Make a run as a daemon left it that was killed, with the pid of its worker."""
     job = played.project.repository.get_job("tiny__ingest")
-    local = {**job.tags, "dagster/grpc_info": '{"host": "localhost", "socket": "/nowhere"}'}
+    local = {**job.tags, GRPC_INFO_TAG: '{"host": "localhost", "socket": "/nowhere"}'}
     run = played.instance.create_run_for_job(job, tags={**local, **tags}, status=STARTED)
     data = EngineEventData.in_process(pid)
     message = f"Started process for run (pid: {pid})."
@@ -282,6 +286,21 @@ def test_a_run_that_repeats_another_is_judged_by_itself(played: Played) -> None:
     assert end_dead_runs(played.instance, ["tiny"]) == []
     assert is_interrupted(ended)
     assert not is_interrupted(again)
+
+
+def test_a_worker_that_died_alone_is_left_to_its_server(played: Played, tmp_path: Path) -> None:
+    # given a run whose worker is gone, while the server that started it lives
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "server"))
+        server.listen()
+        at = json.dumps({"host": "localhost", "socket": str(tmp_path / "server")})
+        run = left_behind(played, gone.pid, **{GRPC_INFO_TAG: at})
+        # then Dagster marks it as failed, which counts, where ours would not
+        assert end_dead_runs(played.instance, ["tiny"]) == []
+    # and once the server is gone too, nobody else would
+    assert [one.run.run_id for one in end_dead_runs(played.instance, ["tiny"])] == [run.run_id]
 
 
 def test_a_process_number_that_was_given_away_is_no_life() -> None:
