@@ -51,6 +51,8 @@ class _Way:
     lost: pl.Expr
     #: of a time written as text: whether it names a zone, null where there is no time
     zoned: pl.Expr | None = None
+    #: what the others are made of, as a column: computed once for all of them
+    parts: pl.Expr | None = None
 
 
 def conform(
@@ -94,13 +96,16 @@ def conform(
         for name, dtype in wanted.items()
         if (way := _way(name, there[name], dtype, files)) is not None
     }
+    parts = [way.parts for way in ways.values() if way.parts is not None]
+    frame = frame.with_columns(parts)
     problems = _lost(frame, ways, wanted, files, zone) if ways else {}
     for name in wanted.keys() - ways.keys():
         problems[name] = f"there is no way to make {wanted[name]} of {there[name]} without a loss"
     kept = {name: way.value.alias(name) for name, way in ways.items() if name not in problems}
     if not text:
         notes += [f"`{name}` converted from {there[name]} to {wanted[name]}" for name in kept]
-    return Conformed(frame.with_columns(kept.values()), tuple(notes), problems)
+    made = frame.with_columns(kept.values()).drop(part.meta.output_name() for part in parts)
+    return Conformed(made, tuple(notes), problems)
 
 
 def _named(frame: pl.LazyFrame, contract: type[dy.Schema]) -> tuple[pl.LazyFrame, list[str]]:
@@ -149,15 +154,18 @@ def _counted(frame: pl.LazyFrame, ways: dict[str, _Way]) -> dict[str, tuple[int,
     """Count of each column the values that don't survive, show one, and count zones."""
     none = pl.lit(value=False)
     asked: list[pl.Expr] = []
+    marks = []  # columns, since each is asked for twice
     for number, (name, way) in enumerate(ways.items()):
         zoned = none if way.zoned is None else way.zoned
+        lost = pl.col(f"mlops.lost {number}")
+        marks.append(way.lost.alias(f"mlops.lost {number}"))
         asked += [
-            way.lost.sum().alias(f"lost {number}"),
-            pl.col(name).filter(way.lost).first().alias(f"example {number}"),
+            lost.sum().alias(f"lost {number}"),
+            pl.col(name).filter(lost).first().alias(f"example {number}"),
             zoned.sum().alias(f"zoned {number}"),
             zoned.not_().sum().alias(f"bare {number}"),
         ]
-    row = frame.select(asked).collect(engine="streaming").row(0)
+    row = frame.with_columns(marks).select(asked).collect(engine="streaming").row(0)
     return {name: row[4 * number : 4 * number + 4] for number, name in enumerate(ways)}
 
 
@@ -185,7 +193,7 @@ def _from_text(
     text = column.str.strip_chars()
     known = text.is_not_null() & ~text.is_in(["", *files.nulls])
     text = pl.when(known).then(text)
-    zoned = None
+    zoned = parts = None
     if want == pl.Boolean:
         truth = text.str.to_lowercase()
         value = (
@@ -198,7 +206,10 @@ def _from_text(
     elif want.is_numeric():
         value, changed = _number(text, want, files)
     elif isinstance(want, pl.Datetime):
-        value, changed, zoned = _moment(text, want, files, files.times.get(name))
+        written = files.times.get(name)
+        if written is None:
+            parts = text.str.extract_groups(_ISO).alias(_parts_of(name))
+        value, changed, zoned = _moment(name, text, want, files, written)
     elif isinstance(want, pl.Date):
         written = files.times.get(name)
         if written is None:
@@ -215,7 +226,9 @@ def _from_text(
         changed = value.is_null()
     else:
         return None
-    return _Way(value, (known & changed).fill_null(value=False) | _undecoded(name, column), zoned)
+    return _Way(
+        value, (known & changed).fill_null(value=False) | _undecoded(name, column), zoned, parts
+    )
 
 
 def _undecoded(name: str, column: pl.Expr) -> pl.Expr:
@@ -256,8 +269,12 @@ def _number(text: pl.Expr, want: pl.DataType, files: Files) -> tuple[pl.Expr, pl
     return value, value.is_null() | long | (value.is_infinite() & wide.is_finite())
 
 
+def _parts_of(name: str) -> str:
+    return f"mlops.parts of {name}"
+
+
 def _moment(
-    text: pl.Expr, want: pl.Datetime, files: Files, written: str | None
+    name: str, text: pl.Expr, want: pl.Datetime, files: Files, written: str | None
 ) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     """Read times; also mark those that are none or are finer, and those that name a zone."""
     unit: Unit = "ns" if want.time_unit == "ns" else "us"
@@ -274,7 +291,8 @@ def _moment(
             moment = _localized(bare, want, files)
             zoned = pl.when(text.is_not_null()).then(statement=False)
     else:
-        parts = text.str.extract_groups(_ISO).struct
+        # its parts are a column: to search each text once more for each part takes minutes
+        parts = pl.col(_parts_of(name)).struct
         day, offset = parts.field("day"), parts.field("zone")
         clock = pl.concat_str(
             day,

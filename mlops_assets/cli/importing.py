@@ -99,7 +99,7 @@ class Summary:
             stdout.print(f"... and {len(self.refused) - SHOWN} more; --json has them all")
         noted = Counter(note for one in self.outcomes for note in one.notes)
         for note, count in noted.most_common(SHOWN):
-            stdout.print(f"In {count} of {len(self.outcomes)}: {note}", markup=False)
+            stdout.print(f"In {count} of {len(self.outcomes)}: {shown(note)}")
         if self.others:
             stdout.print(f"{counted(self.others, 'file')} of other kinds: left alone.")
         stdout.print(self._next(), markup=False)

@@ -80,7 +80,7 @@ class Outcome:
             return
         stdout.print(f"Landed: {what}, {self.rows:,} rows, checked.", style="green", markup=False)
         for note in landing.notes:
-            stdout.print(f"  - {note}", markup=False)
+            stdout.print(f"  - {shown(note)}")
         if self.waits_until is not None:
             stdout.print(
                 f"{landing.window} is not over: it waits, and is taken when the window ends, "
