@@ -13,7 +13,7 @@ import sqlite3
 import tarfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -168,7 +168,8 @@ class _Taking:
         folder = self.home.root / "repository"
         if not folder.is_dir():
             return
-        with kept_whole(folder):
+        # where nothing can be written nothing is collected either
+        with kept_whole(folder) if os.access(folder, os.W_OK) else nullcontext():
             for name in ("HEAD", "config", "description", "packed-refs"):
                 if (folder / name).is_file():
                     self._copy(Path("repository", name))
@@ -257,7 +258,10 @@ def _copy_of_database(source: Path, target: Path) -> None:
     except sqlite3.Error as error:
         if not source.exists():
             raise FileNotFoundError(source) from error  # its run was deleted just now
-        raise BackupError(f"{source} can't be copied: {error}") from error
+        raise BackupError(
+            f"{source} can't be copied: {error}; see whether there is room beside it, and where the "
+            "backup goes"
+        ) from error
 
 
 def _left_out(home: Home) -> tuple[str, ...]:
