@@ -209,7 +209,12 @@ def needs(
         return []  # nothing is done for a model that is gone, so nothing is asked
     found: list[tuple[str, str]] = []
     if model["broken"]:
-        found.append((f"the declaration can't be kept: {model['broken']}", "mend it"))
+        found.append(
+            (
+                f"the declaration can't be kept: {model['broken']}",
+                f"mend it; `mlops check {name}` names every fault",
+            )
+        )
     if model["other_windows"]:
         found.append((model["other_windows"], "mend the declaration; until then nothing is done"))
     found += [
