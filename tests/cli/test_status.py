@@ -53,6 +53,7 @@ MODEL = {
     "waiting": [
         {"kind": "batches", "window": "2024-01-01T20", "branch": "landing-x", "reason": "not over"}
     ],
+    "withdrawn": [],
     "due": [],
     "outdated": [],
     "other_target": "the target changed since version 12 learnt",
