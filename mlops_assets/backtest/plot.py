@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_assets.backtest.comparison import Backtest, Played
 from mlops_assets.decisions.hindsight import Best
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLOURS = ("#2f6fb0", "#d98324", "#3f8f4f", "#b83232", "#7a5fa8", "#8a6d4b", "#4f9aa8", "#c46a9b")
 _GREY = "#7b838c"
@@ -23,6 +27,16 @@ def draw(backtest: Backtest, results: Sequence[Played], best: Best, unit: str, f
         file: where to; its ending says the format (.svg, .png, .pdf).
 
     """
+    import matplotlib as mpl
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # a policy's file called `$a_$` is no formula
+    with mpl.rc_context({"text.parse_math": False}):
+        _figure(backtest, results, best, unit).savefig(file)
+    return file
+
+
+def _figure(backtest: Backtest, results: Sequence[Played], best: Best, unit: str) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 5.2), dpi=110)
@@ -63,9 +77,7 @@ def draw(backtest: Backtest, results: Sequence[Played], best: Best, unit: str, f
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     figure.tight_layout()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
-    return file
+    return figure
 
 
 def _in_force(windows: Sequence[str], retrained: Sequence[str]) -> dict[str, str | None]:

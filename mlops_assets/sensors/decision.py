@@ -1,7 +1,7 @@
 """Evidence starts `<model>__retrain`, or is held back; either way a row says why."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagster as dg
@@ -76,33 +76,63 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
             noted += note(declaration, records, landed, gap)
         cursor, passed = overtaken(declaration, landed, records, situation.champion, cursor)
         noted += [row for one in passed for row in note(declaration, records, landed, one)]
-        requests: list[dg.RunRequest] = []
-        said = []
-        evidence = first(situation.evidence())
-        tries = situation.tried(context.instance, evidence)
-        for one in evidence:
-            facts = situation.facts(context.instance, one, tries)
-            if requests:  # one at a time, also within a tick
-                cause = requests[0].tags[CAUSE_TAG]
-                facts = replace(facts, in_flight_minutes=0.0, in_flight_cause=cause)
-            decided = govern(one, facts, rules_of(declaration))
-            if decided is None:
-                said.append("a retraining for it is running")
-                continue
-            noted += note(declaration, records, landed, decided)
-            said.append(decided.reason)
-            if decided.retrain:
-                requests.append(request(declaration, decided, tries[one.cause].number))
+        weighed = weigh(context, declaration, landed, records, situation)
         return dg.SensorResult(
-            run_requests=requests,
+            run_requests=weighed.requests,
             skip_reason=None
-            if requests
-            else dg.SkipReason("; ".join(said) or "no evidence for a retraining"),
-            asset_events=[observation(declaration, row) for row in noted],
+            if weighed.requests
+            else dg.SkipReason("; ".join(weighed.said) or "no evidence for a retraining"),
+            asset_events=[observation(declaration, row) for row in noted + weighed.noted],
             cursor=str(cursor),
         )
 
     return decision
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What came of the evidence: runs to request, sentences for the tick, and new rows."""
+
+    requests: list[dg.RunRequest] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    noted: list[dict[str, Any]] = field(default_factory=list)
+
+
+def weigh(
+    context: dg.SensorEvaluationContext,
+    declaration: Declaration,
+    landed: LandedWindows,
+    store: Store,
+    situation: Situation,
+) -> Weighed:
+    """Decide on each piece of evidence; one that can't be weighed is told, and stops no other."""
+    weighed = Weighed()
+
+    def failed(what: str, error: Exception) -> None:
+        problem = f"{what} can't be weighed: {type(error).__name__}: {error}"
+        context.log.error(problem, exc_info=error)
+        weighed.said.append(problem)
+
+    evidence = first(situation.evidence(failed))
+    tries = situation.tried(context.instance, evidence)
+    for one in evidence:
+        try:
+            facts = situation.facts(context.instance, one, tries)
+        except Exception as error:  # noqa: BLE001  # the next tick looks at it again
+            failed(one.cause, error)
+            continue
+        if weighed.requests:  # one at a time, also within a tick
+            cause = weighed.requests[0].tags[CAUSE_TAG]
+            facts = replace(facts, in_flight_minutes=0.0, in_flight_cause=cause)
+        decided = govern(one, facts, rules_of(declaration))
+        if decided is None:
+            weighed.said.append("a retraining for it is running")
+            continue
+        weighed.noted.extend(note(declaration, store, landed, decided))
+        weighed.said.append(decided.reason)
+        if decided.retrain:
+            weighed.requests.append(request(declaration, decided, tries[one.cause].number))
+    return weighed
 
 
 def seen_until(cursor: str | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -61,8 +61,11 @@ class Situation:
         """Read the ledger; the store is asked as it goes."""
         return cls(declaration, landed, store, ledger, ledger.champion(declaration.name))
 
-    def evidence(self) -> list[Evidence]:
-        """Return what speaks for a retraining now and was not answered yet."""
+    def evidence(self, failed: Callable[[str, Exception], None]) -> list[Evidence]:
+        """Return what speaks for a retraining now and was not answered yet.
+
+        A trigger that fails is told to `failed`; what others and persons say is heard all the same.
+        """
         model, newest = self.declaration.name, self.landed.newest
         if newest is None:
             return []
@@ -82,7 +85,10 @@ class Situation:
                 now, mature = self.series.now, self.landed.mature
                 found += speaks.new_target(champion, newest, mature, unlike, now.learnt)
             for trigger in dict.fromkeys(self.declaration.retraining.triggers):
-                found += getattr(self, f"_{trigger}")(champion, newest)
+                try:
+                    found += getattr(self, f"_{trigger}")(champion, newest)
+                except Exception as error:  # noqa: BLE001  # whatever it is, it is told
+                    failed(trigger, error)
         answered = {row["cause"] for row in self.store.latest("outcomes", model=model)}
         answered |= {row["cause"] for row in self.cancelled}
         return [one for one in found if one.cause not in answered]

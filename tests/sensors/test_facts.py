@@ -62,7 +62,34 @@ def test_a_declaration_that_begins_later_now_leaves_attempts_of_before_out(
 
     assert [one.window for one in situation.attempts] == [tiny.window(5)]
     assert situation.since_training == 1
-    assert situation.evidence() == []
+    assert situation.evidence(lambda what, error: pytest.fail(f"{what}: {error}")) == []
+
+
+def test_a_trigger_that_fails_keeps_no_other_from_being_heard(
+    tmp_path: Path, declaration: Declaration
+) -> None:
+    # given a champion, and beside a schedule that is due a trigger that nothing can weigh
+    ledger = Ledger(tmp_path / "ledger")
+    facts = {"reason": "better", "trigger": "initial", "training_windows": (tiny.window(0),)}
+    first = tiny.window(1)
+    ledger.append(
+        declaration.name,
+        Draft(window=first, event="promoted", version=1, cause=first, **facts),
+        None,
+    )
+    triggers = {"triggers": ["unheard_of", "schedule"], "every_windows": 1}
+    retraining = declaration.retraining.model_copy(update=triggers)
+    asked = declaration.model_copy(update={"retraining": retraining})
+    held = tuple(tiny.window(number) for number in range(4))
+    landed = LandedWindows(held, held, held, asked.windows.ends(held[-1]))
+    told: list[str] = []
+
+    situation = Situation.read(asked, landed, Store(tmp_path / "store"), ledger)
+    found = situation.evidence(lambda what, error: told.append(f"{what}: {error}"))
+
+    assert [one.trigger for one in found] == ["schedule"]
+    assert len(told) == 1
+    assert told[0].startswith("unheard_of: ")
 
 
 def test_what_was_not_judged_denies_nothing(declaration: Declaration) -> None:
