@@ -47,12 +47,14 @@ def test_policies_are_played_side_by_side_and_nothing_is_changed(project: Path) 
 
 
 def test_a_person_reads_a_table(project: Path) -> None:
+    # given a policy whose name would be a formula, and a wrong one
     picture = project / "picture.png"
+    (project / "odd.yaml").write_text(f"name: $a_$\n{NEVER}")
 
-    told = tiny.mlops(project, "replay", "tiny", "--policy", "never.yaml", "--plot", str(picture))
+    told = tiny.mlops(project, "replay", "tiny", "--policy", "odd.yaml", "--plot", str(picture))
 
     assert "hindsight" in told.stdout
-    assert "never" in told.stdout
+    assert "$a_$" in told.stdout
     assert "Nothing that serves was changed" in told.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
 
