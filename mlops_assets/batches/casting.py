@@ -7,7 +7,7 @@ it came and the reason is told: how many rows, and one of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,6 +27,15 @@ _ISO = (
     r" ?(?<zone>Z|z|UTC|[+-]\d{2}(?::?\d{2})?)?$"
 )
 _DAY = "24h"
+#: a time as most programs write it, by which all of a column's are tried at once
+_FORM = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?:(?P<sign>[T ])[0-9]{2}:[0-9]{2}(?P<second>:[0-9]{2}(?:\.[0-9]+)?)?)?"
+    r"(?P<zone>(?P<blank> ?)(?:Z|z|UTC|[+-][0-9]{2}(?P<colon>:?)[0-9]{2}))?"
+)
+_LOOKED_AT = 1000  # rows in which the form of a time is looked for
+#: below it a float holds every whole number
+_EXACT = {pl.Float32: 2.0**24, pl.Float64: 2.0**53}
 
 Unit = Any  # Polars' own type of "ms", "us" and "ns" is private
 
@@ -88,20 +97,26 @@ def conform(
         for name, dtype in wanted.items()
         if dtype.is_numeric() and isinstance(there[name], pl.String)
     ]
-    if files.decimal is None and _has_decimal_commas(frame, numbers):
+    plain = _plain(frame, wanted, files, text=text)
+    if (
+        files.decimal is None
+        and not plain.keys() >= set(numbers)
+        and _has_decimal_commas(frame, numbers)
+    ):
         files = files.model_copy(update={"decimal": ","})
         notes.append("numbers are written with a decimal comma")
     ways = {
         name: way
         for name, dtype in wanted.items()
-        if (way := _way(name, there[name], dtype, files)) is not None
+        if name not in plain and (way := _way(name, there[name], dtype, files)) is not None
     }
     parts = [way.parts for way in ways.values() if way.parts is not None]
     frame = frame.with_columns(parts)
     problems = _lost(frame, ways, wanted, files, zone) if ways else {}
-    for name in wanted.keys() - ways.keys():
+    for name in wanted.keys() - ways.keys() - plain.keys():
         problems[name] = f"there is no way to make {wanted[name]} of {there[name]} without a loss"
-    kept = {name: way.value.alias(name) for name, way in ways.items() if name not in problems}
+    values = plain | {name: way.value for name, way in ways.items()}
+    kept = {name: values[name].alias(name) for name in wanted if name not in problems}
     if not text:
         notes += [f"`{name}` converted from {there[name]} to {wanted[name]}" for name in kept]
     made = frame.with_columns(kept.values()).drop(part.meta.output_name() for part in parts)
@@ -120,6 +135,86 @@ def _named(frame: pl.LazyFrame, contract: type[dy.Schema]) -> tuple[pl.LazyFrame
             renamed[alike[0]] = name
     notes = [f"column `{old}` taken for `{new}`" for old, new in renamed.items()]
     return (frame.rename(renamed) if renamed else frame), notes
+
+
+def _plain(
+    frame: pl.LazyFrame, wanted: Mapping[str, pl.DataType], files: Files, *, text: bool
+) -> dict[str, pl.Expr]:
+    """Return how the texts become numbers and times of which each is written in the plainest way.
+
+    What is left out may become so as well, at several times the cost.
+    """
+    there = frame.collect_schema()
+    names = [name for name in wanted if isinstance(there[name], pl.String)]
+    if not names or (files.nulls and not text):
+        return {}
+    times = [name for name in names if isinstance(wanted[name], pl.Datetime)]
+    looked_at = frame.select(times).head(_LOOKED_AT).collect(engine="streaming")
+    values: dict[str, pl.Expr] = {}
+    others: list[pl.Expr] = []
+    for name in names:
+        dtype, column = wanted[name], pl.col(name)
+        if isinstance(dtype, pl.Datetime):
+            example = looked_at[name].drop_nulls().first()
+            found = _plain_moment(name, dtype, files, example)
+        else:
+            found = _plain_number(column, dtype, files)
+        if found is not None:
+            values[name], fits = found
+            others.append(((column != "") & ~fits.fill_null(value=False)).any().alias(name))
+    try:
+        found_others = frame.select(others).collect(engine="streaming")
+    except PolarsError:  # of which column is told by the other way
+        return {}
+    return {name: value for name, value in values.items() if not found_others[name][0]}
+
+
+def _plain_number(
+    column: pl.Expr, want: pl.DataType, files: Files
+) -> tuple[pl.Expr, pl.Expr] | None:
+    """Return a number's value, and where it is what the text says to the last digit."""
+    if files.thousands is not None:
+        return None
+    if want.is_integer():
+        value = column.cast(want, strict=False)
+        return value, value.is_not_null()
+    if want.base_type() not in _EXACT or files.decimal == ",":
+        return None
+    value = column.cast(pl.Float64, strict=False).cast(want, strict=False)
+    return value, (value.abs() < _EXACT[want.base_type()]) | value.is_nan()
+
+
+def _plain_moment(
+    name: str, want: pl.Datetime, files: Files, example: str | None
+) -> tuple[pl.Expr, pl.Expr] | None:
+    """Return a time's value if it is written as the example is, and where it is."""
+    form = _FORM.fullmatch(example or "")
+    if form is None or name in files.times:
+        return None
+    sign, second, zone = form["sign"], form["second"], form["zone"] or ""
+    shape, written = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}", "%Y-%m-%d"
+    if sign:
+        shape, written = rf"{shape}{sign}[0-9]{{2}}:[0-9]{{2}}", f"{written}{sign}%H:%M"
+    if second:
+        part = rf"(?:\.[0-9]{{1,{PLACES[want.time_unit]}}})?"
+        shape, written = rf"{shape}:[0-9]{{2}}{part}", f"{written}:%S%.f"
+    offset = form["colon"] is not None
+    shape += rf"{form['blank']}[+-][0-9]{{2}}{form['colon']}[0-9]{{2}}$" if offset else f"{zone}$"
+    text = pl.col(name)
+    bare = (text.str.head(-len(zone)) if zone else text).str.strptime(
+        pl.Datetime(_unit(want)) if sign else pl.Date, written, strict=False
+    )
+    if not sign:
+        bare = bare.cast(pl.Datetime(_unit(want)))
+    if not zone:
+        moment = _localized(bare, want, files)
+    elif want.time_zone is None:
+        return None
+    else:
+        moment = _named_moment(bare, text.str.tail(len(zone.lstrip())) if offset else None)
+        moment = moment.dt.convert_time_zone(want.time_zone)
+    value = moment.dt.cast_time_unit(cast("Unit", want.time_unit))
+    return value, text.str.contains(shape) & value.is_not_null()
 
 
 def _lost(
@@ -277,7 +372,7 @@ def _moment(
     name: str, text: pl.Expr, want: pl.Datetime, files: Files, written: str | None
 ) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     """Read times; also mark those that are none or are finer, and those that name a zone."""
-    unit: Unit = "ns" if want.time_unit == "ns" else "us"
+    unit = _unit(want)
     if written is not None:
         finer = pl.lit(value=False)
         if "%z" in written or "%#z" in written:
@@ -302,14 +397,9 @@ def _moment(
             parts.field("part").fill_null(""),
         )
         bare = clock.str.strptime(pl.Datetime(unit), "%Y-%m-%d %H:%M:%S%.f", strict=False)
-        digits = offset.str.replace(":", "", literal=True)
-        hours = digits.str.slice(0, 3).cast(pl.Int64, strict=False).fill_null(0)
-        minutes = digits.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
-        minutes = pl.when(digits.str.starts_with("-")).then(-minutes).otherwise(minutes)
-        named = bare - pl.duration(minutes=hours * 60 + minutes)
         moment = (
             pl.when(offset.is_not_null())
-            .then(named.dt.replace_time_zone("UTC").dt.convert_time_zone(want.time_zone))
+            .then(_named_moment(bare, offset).dt.convert_time_zone(want.time_zone))
             .otherwise(_localized(bare, want, files))
             if want.time_zone is not None
             else pl.when(offset.is_null()).then(bare)
@@ -320,6 +410,21 @@ def _moment(
         moment = moment.dt.convert_time_zone(want.time_zone)
     value = moment.dt.cast_time_unit(cast("Unit", want.time_unit))
     return value, value.is_null() | finer.fill_null(value=False), zoned
+
+
+def _unit(want: pl.Datetime) -> Unit:
+    return "ns" if want.time_unit == "ns" else "us"
+
+
+def _named_moment(bare: pl.Expr, offset: pl.Expr | None) -> pl.Expr:
+    """Return the moments, in UTC, of times in the zone of an offset; None: in UTC."""
+    if offset is not None:
+        digits = offset.str.replace(":", "", literal=True)
+        hours = digits.str.slice(0, 3).cast(pl.Int64, strict=False).fill_null(0)
+        minutes = digits.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
+        minutes = pl.when(digits.str.starts_with("-")).then(-minutes).otherwise(minutes)
+        bare = bare - pl.duration(minutes=hours * 60 + minutes)
+    return bare.dt.replace_time_zone("UTC")
 
 
 def _localized(bare: pl.Expr, want: pl.Datetime, files: Files) -> pl.Expr:

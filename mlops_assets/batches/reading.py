@@ -105,12 +105,17 @@ def columns_of(file: Path, files: Files, known: Collection[str]) -> list[str]:
         BatchRefusedError: as for `read`.
 
     """
-    frame, _ = _raw(file, files, known)
+    frame, _ = _raw(file, files, known, whole=False)
     return frame.collect_schema().names()
 
 
-def _raw(file: Path, files: Files, known: Collection[str]) -> tuple[pl.LazyFrame, bool]:
-    """Open a file lazily as it is; also say whether it is text."""
+def _raw(
+    file: Path, files: Files, known: Collection[str], *, whole: bool = True
+) -> tuple[pl.LazyFrame, bool]:
+    """Open a file lazily as it is; also say whether it is text.
+
+    Its rows are tried, and counted, unless only its head is wanted and not the `whole` of it.
+    """
     if not file.is_file():
         raise BatchRefusedError(f"no file {file}")
     kind = ending(file)
@@ -125,6 +130,9 @@ def _raw(file: Path, files: Files, known: Collection[str]) -> tuple[pl.LazyFrame
             )
         text = kind not in _PARQUET
         frame = scan_text(file, files, known) if text else scan(file)
+        if not whole:
+            frame.collect_schema()
+            return frame, text
         # ragged lines are an error, but only where each column is read: find out now
         columns = [pl.all().count().name.prefix("count of ")] if text else []
         rows = int(frame.select(pl.len(), *columns).collect(engine="streaming")["len"][0])

@@ -259,3 +259,39 @@ def test_what_is_of_the_contract_stays_as_it_is() -> None:
 
     assert (found.notes, found.problems) == ((), {})
     assert found.frame.collect().rows() == [(1, "", b"x")]
+
+
+# a column of which each value is written in one plain way is converted faster than any other
+UNIFORM = [
+    ("at", ["2026-01-22T12:30:15.123456+00:00", "2026-01-22T12:30:15+05:30", None]),
+    ("at", ["2026-01-22 12:30:15.1-0330", "2026-03-29 01:30:00+0200"]),
+    ("at", ["2026-01-22T12:30:15Z", "2026-01-22T12:30:15.5Z", ""]),
+    ("at", ["2026-01-22 12:30:15 UTC", "2026-12-31 23:59:60 UTC"]),
+    ("at", ["2026-01-22T12:30", "2026-01-22T00:00"]),
+    ("at", ["2026-01-22", "2026-02-28"]),
+    ("local", ["2026-03-08T03:00:00", "2026-07-01T12:00:00.250"]),
+    ("local", ["2026-11-01T01:30:00-04:00", "2026-11-01T01:30:00-05:00"]),
+    ("bare", ["2026-01-22T12:30:15.25", "2026-01-22T12:30:15"]),
+    ("day", ["2026-01-22", "2026-02-28"]),
+    ("whole", ["-3", "0", "9223372036854775807", "007", None]),
+    ("small", ["0", "255"]),
+    ("number", ["0.1", "-1e300", "9007199254740992", "NaN", "inf", "12345678", ""]),
+    ("short", ["0.1", "16777216", "1e-9"]),
+    ("truth", ["true", "false"]),
+]
+
+
+@pytest.mark.parametrize(("name", "texts"), UNIFORM)
+def test_a_value_means_the_same_however_its_neighbours_are_written(name, texts):
+    def values(column: list[str | None]) -> pl.Series:
+        found = conform(
+            pl.LazyFrame({name: pl.Series(column, dtype=pl.String)}), Row, Files(), "UTC", text=True
+        )
+        assert found.problems == {}
+        return found.frame.collect()[name]
+
+    alone, together = values(texts), values([*texts, f" {texts[0]} "])
+    assert alone.dtype == Row.columns()[name].dtype
+    assert alone.equals(together[:-1])
+    assert together[-1] == together[0]
+    assert alone.null_count() == sum(not text for text in texts)
