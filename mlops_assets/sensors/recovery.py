@@ -61,9 +61,15 @@ def end_dead_runs(instance: dg.DagsterInstance, models: Collection[str]) -> list
     they were for is due again. A run that a person had told to stop has stopped. Slots of runs that
     ended or were deleted are freed too.
     """
-    dead = [one for one in unfinished_runs(instance, models) if one.life == "dead"]
-    for one in dead:
-        if one.run.status == dg.DagsterRunStatus.CANCELING:
+    dead = []
+    for one in unfinished_runs(instance, models):
+        if one.life != "dead":
+            continue
+        run = instance.get_run_by_id(one.run.run_id)
+        if run is None or run.is_finished:
+            continue  # it ended, and then its process did, since the runs were read
+        dead.append(one)
+        if run.status == dg.DagsterRunStatus.CANCELING:
             instance.report_run_canceled(one.run, "its process is gone")
         else:
             end_interrupted(instance, one.run, "its process was killed half-way; it is due again")

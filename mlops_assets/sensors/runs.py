@@ -32,10 +32,9 @@ INTERRUPTED_TAG = "mlops/interrupted"  # its process was stopped or killed: it i
 QUEUED = dg.DagsterRunStatus.QUEUED
 CANCELED = dg.DagsterRunStatus.CANCELED
 SUCCESS = dg.DagsterRunStatus.SUCCESS
-# these hold nothing yet, and wait for a daemon, however long
-WAITING = (QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 UNFINISHED = [
-    *WAITING,
+    QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
@@ -75,8 +74,11 @@ def unfinished(instance: dg.DagsterInstance, model: str, kind: Kind) -> list[dg.
 
 
 def age_minutes(record: dg.RunRecord) -> float:
-    """Return for how long a run has been going on, in minutes; while it waits for its turn, 0."""
-    if record.dagster_run.status in WAITING:
+    """Return for how long a run has been going on, in minutes; while it waits for its turn, 0.
+
+    One that was made and neither queued nor launched waits for nobody: who made it was killed.
+    """
+    if record.dagster_run.status == QUEUED:  # it holds nothing yet, and a daemon launches it
         return 0.0
     return (time.time() - (record.start_time or record.create_timestamp.timestamp())) / 60
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -357,3 +358,39 @@ def test_what_landed_is_read_as_our_own_record_says(played: Played) -> None:
     )
     assert result.success
     assert played.store.latest("verdicts", model="tiny")[0]["rows"] == 400
+
+
+def test_a_run_that_ends_while_it_is_looked_at_stays_as_it_ended(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run that ends, and its process with it, after a tick has read the runs
+    run = left_behind(played, os.getpid())
+
+    def ends(instance: dg.DagsterInstance, record: dg.RunRecord) -> str:
+        instance.report_run_failed(record.dagster_run)
+        return "dead"
+
+    monkeypatch.setattr("mlops_assets.sensors.recovery.life_of", ends)
+    # then its end is what it says, and counts
+    assert end_dead_runs(played.instance, ["tiny"]) == []
+    ended = played.instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status == FAILURE
+    assert not is_interrupted(ended)
+
+
+def test_a_run_that_nobody_will_launch_is_not_waited_for_for_ever(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run whose maker was killed before it could launch it, and whose process none can see
+    played.land(0)
+    (request,) = asked(played, "data")
+    made(played, "ingest", request, NOT_STARTED)
+    monkeypatch.setattr("mlops_assets.sensors.recovery.life_of", lambda *_: "unknown")
+    assert asked(played, "data") == []
+    # when it is older than any run may get
+    now = time.time() + 60 * played.player.declaration.retraining.in_flight_minutes
+    monkeypatch.setattr("mlops_assets.sensors.runs.time", SimpleNamespace(time=lambda: now + 1))
+    # then its work is asked for by another key
+    (again,) = asked(played, "data")
+    assert again.run_key != request.run_key
