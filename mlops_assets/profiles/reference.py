@@ -234,7 +234,7 @@ def windows_of(policy: DriftPolicy, window: str, known: Sequence[str]) -> tuple[
             )
         return tuple(found)
     before = [one for one in sorted(known) if one < window]
-    usable = before[: len(before) - (policy.of_last - 1)]
+    usable = before[: max(0, len(before) - (policy.of_last - 1))]
     wanted = policy.reference_windows or 0
     if len(usable) < 2:
         raise ProfileError(

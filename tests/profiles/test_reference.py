@@ -113,6 +113,11 @@ def test_a_trailing_reference_ends_before_the_windows_that_decide_together() -> 
     assert windows_of(alone, "2024-01-10", KNOWN) == tuple(KNOWN[5:9])
     with pytest.raises(ProfileError, match="ends 2 before the one that is judged, and there are 1"):
         windows_of(policy, "2024-01-04", KNOWN)
+    # however few there are before: fewer than decide together leave none
+    many = declared(reference="trailing", reference_windows=4, of_last=6)
+    for number in range(5):
+        with pytest.raises(ProfileError, match="and there are 0"):
+            windows_of(many, "2024-01-10", KNOWN[:number])
 
 
 def test_a_fixed_reference_judges_later_windows_only() -> None:
