@@ -35,7 +35,7 @@ _FORM = re.compile(
 )
 _LOOKED_AT = 1000  # rows in which the form of a time is looked for
 #: below it a float holds every whole number
-_EXACT = {pl.Float32: 2.0**24, pl.Float64: 2.0**53}
+_EXACT: dict[Any, float] = {pl.Float32: 2.0**24, pl.Float64: 2.0**53}
 
 Unit = Any  # Polars' own type of "ms", "us" and "ns" is private
 
@@ -155,8 +155,8 @@ def _plain(
     for name in names:
         dtype, column = wanted[name], pl.col(name)
         if isinstance(dtype, pl.Datetime):
-            example = looked_at[name].drop_nulls().first()
-            found = _plain_moment(name, dtype, files, example)
+            example = looked_at[name].drop_nulls().first() or ""
+            found = _plain_moment(name, dtype, files, str(example))
         else:
             found = _plain_number(column, dtype, files)
         if found is not None:
@@ -185,10 +185,10 @@ def _plain_number(
 
 
 def _plain_moment(
-    name: str, want: pl.Datetime, files: Files, example: str | None
+    name: str, want: pl.Datetime, files: Files, example: str
 ) -> tuple[pl.Expr, pl.Expr] | None:
     """Return a time's value if it is written as the example is, and where it is."""
-    form = _FORM.fullmatch(example or "")
+    form = _FORM.fullmatch(example)
     if form is None or name in files.times:
         return None
     sign, second, zone = form["sign"], form["second"], form["zone"] or ""

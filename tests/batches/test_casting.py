@@ -282,7 +282,9 @@ UNIFORM = [
 
 
 @pytest.mark.parametrize(("name", "texts"), UNIFORM)
-def test_a_value_means_the_same_however_its_neighbours_are_written(name, texts):
+def test_a_value_means_the_same_however_its_neighbours_are_written(
+    name: str, texts: list[str | None]
+) -> None:
     def values(column: list[str | None]) -> pl.Series:
         found = conform(
             pl.LazyFrame({name: pl.Series(column, dtype=pl.String)}), Row, Files(), "UTC", text=True
