@@ -5,7 +5,7 @@ from a cursor: a lost cursor, a killed run or a restored home ends in the same r
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -82,7 +82,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
             else:
                 requests.append(asked)
         note_what_was_done(declaration, records, found.work, mlops_repository.until)
-        events, cursor = observations(declaration, reported, context.cursor)
+        events, cursor = observations(declaration, reported, found.work, context.cursor)
         nothing = "nothing has landed or matured that was not worked on"
         return dg.SensorResult(
             run_requests=requests,
@@ -249,25 +249,37 @@ def note(
 
 
 def observations(
-    declaration: Declaration, waiting: Sequence[Work], cursor: str | None
+    declaration: Declaration,
+    asked_for: Sequence[Work],
+    due: Sequence[Work],
+    cursor: str | None,
 ) -> tuple[list[dg.AssetObservation], str]:
     """Report to Dagster what new lies in the sources, so that what stands on it reads as stale.
 
-    The cursor only spares repeating it; what is to be done never depends on it.
+    Of what is due, only what was asked for. The cursor, all of that which is still due, only spares
+    repeating it; what is to be done never depends on it.
     """
     try:
         before = set(json.loads(cursor or "[]"))
     except (ValueError, TypeError):
         before = set()  # a person can set it to anything
-    seen = {}
-    for work in waiting:
+    fresh = {
+        mark: dg.AssetObservation(
+            asset_key=[declaration.name, name],
+            partition=window,
+            tags={"dagster/data_version": version},
+        )
+        for mark, name, window, version in in_sources(asked_for)
+        if mark not in before
+    }
+    still = {mark for mark, *_ in in_sources(due) if mark in before}
+    return list(fresh.values()), json.dumps(sorted(still | fresh.keys()))
+
+
+def in_sources(several: Sequence[Work]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield what lies in the sources of some work: a mark, the source, its window and version."""
+    for work in several:
         for kind, name in SOURCES.items():
             if kind in work.stages:
                 version = work.versions[work.kinds.index(kind)]
-                seen[f"{name}/{work.window}/{version[:16]}"] = dg.AssetObservation(
-                    asset_key=[declaration.name, name],
-                    partition=work.window,
-                    tags={"dagster/data_version": version},
-                )
-    fresh = [event for mark, event in seen.items() if mark not in before]
-    return fresh, json.dumps(sorted(seen))
+                yield f"{name}/{work.window}/{version[:16]}", name, work.window, version

@@ -16,11 +16,15 @@ from mlops_assets.versions import open_repository
 from tests import tiny
 
 
-def tick(folder: Path, declaration: Declaration) -> dg.SensorResult:
+def tick(
+    folder: Path,
+    declaration: Declaration,
+    cursor: str | None = "no JSON",  # a person can set it to anything
+) -> dg.SensorResult:
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(
             instance=instance,
-            cursor="no JSON",  # a person can set it to anything
+            cursor=cursor,
             resources={
                 "mlops_repository": RepositoryResource(url=str(folder / "repository")),
                 "mlops_store": StoreResource(root=str(folder / "store")),
@@ -49,6 +53,21 @@ def test_the_oldest_are_asked_for_and_the_others_wait_for_their_turn(
     monkeypatch.setattr(data, "AT_ONCE", 2)
     put(tmp_path, declaration, *(tiny.window(number) for number in (2, 0, 1)))
     assert asked(tick(tmp_path, declaration)) == [tiny.window(0), tiny.window(1)]
+
+
+def test_what_waits_for_its_turn_is_not_reported_again_and_again(
+    tmp_path: Path, declaration: Declaration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a tick that reported what it asked for
+    put(tmp_path, declaration, tiny.window(0), tiny.window(1))
+    first = tick(tmp_path, declaration)
+    assert len(first.asset_events) == 2
+    # when one has no place for more, and the next one has again
+    monkeypatch.setattr(data, "AT_ONCE", 0)
+    full = tick(tmp_path, declaration, first.cursor)
+    monkeypatch.setattr(data, "AT_ONCE", 25)
+    # then nothing of it is reported once more
+    assert tick(tmp_path, declaration, full.cursor).asset_events == []
 
 
 def test_what_was_given_up_of_a_window_that_is_declared_no_more_fails_no_tick(
