@@ -36,7 +36,8 @@ class Past:
         counted: windows judged by this policy against this champion, the last that an alarm looks
             at, oldest first; each with what was found.
         of_segments: the same for each segment that was judged in some of them.
-        uncounted: windows of this champion after the last of those, each with how it was judged.
+        uncounted: twelve hex digits that name the windows of this champion after the last of those,
+            each with how it was judged: there may be thousands. Empty where there are none.
         reference: windows that the reference is made of, each with its profile and champion; empty
             where it is the champion's own.
 
@@ -44,7 +45,7 @@ class Past:
 
     counted: tuple[tuple[str, str], ...] = ()
     of_segments: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    uncounted: tuple[tuple[str, str], ...] = ()
+    uncounted: str = ""
     reference: tuple[tuple[str, str, int | None], ...] = ()
 
     @property
@@ -66,7 +67,7 @@ class Walk:
     policy: DriftPolicy
     _counted: dict[Any, deque[tuple[str, str]]] = field(default_factory=dict)
     _segments: dict[Any, dict[str, deque[str]]] = field(default_factory=dict)
-    _uncounted: dict[Any, list[tuple[str, str]]] = field(default_factory=dict)
+    _uncounted: dict[Any, str] = field(default_factory=dict)
     _rows: list[tuple[str, str, int | None]] = field(default_factory=list)
     _hash: str = field(init=False)
 
@@ -80,7 +81,7 @@ class Walk:
         return Past(
             counted=tuple(self._counted.get(champion, ())),
             of_segments=tuple((name, tuple(windows)) for name, windows in sorted(segments.items())),
-            uncounted=tuple(self._uncounted.get(champion, ())),
+            uncounted=self._uncounted.get(champion, ""),
             reference=self._reference(window) if self._rows else (),
         )
 
@@ -91,9 +92,10 @@ class Walk:
             self._keep(window, str(row["profile"]), champion)
         if row["policy"] != self._hash or row["verdict"] == "insufficient":
             why = "insufficient" if row["verdict"] == "insufficient" else "another policy"
-            self._uncounted.setdefault(champion, []).append((window, why))
+            before = self._uncounted.get(champion, "")
+            self._uncounted[champion] = _hashed([before, window, why])
             return
-        self._uncounted[champion] = []
+        self._uncounted[champion] = ""
         looked_at = max(1, self.policy.of_last - 1)  # the last one is named at any rate
         kept = self._counted.setdefault(champion, deque(maxlen=looked_at))
         kept.append((window, found_in(row)))
@@ -177,5 +179,8 @@ def found_in(row: Row) -> str:
 
 @lru_cache(maxsize=10_000)
 def _digest(past: Past) -> str:
-    text = json.dumps([past.counted, past.of_segments, past.uncounted, past.reference])
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return _hashed([past.counted, past.of_segments, past.uncounted or [], past.reference])
+
+
+def _hashed(parts: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
