@@ -61,7 +61,7 @@ class Summary:
     loop: float | None
     frozen: float | None
     seconds: float
-    ends: str
+    newest: str | None
 
     @property
     def clean(self) -> bool:
@@ -101,8 +101,9 @@ class Summary:
                 f"[bold]{self.model}[/bold]: nothing was left to play, nothing was changed."
             )
         else:
+            reached = f"up to {self.newest}" if self.newest else "of which none landed,"
             stdout.print(
-                f"[bold]{self.model}[/bold]: played {counted(self.played, 'window')} up to {self.ends} "
+                f"[bold]{self.model}[/bold]: played {counted(self.played, 'window')} {reached} "
                 f"in {self.seconds:.0f} s."
             )
         for what, style, lines in (
@@ -214,7 +215,7 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
             loop=worth.loop,
             frozen=worth.frozen,
             seconds=time.monotonic() - begun,
-            ends=landed.newest or "nothing",
+            newest=landed.newest,
         )
 
 

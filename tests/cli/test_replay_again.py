@@ -26,7 +26,9 @@ def replay(until: int) -> Summary:
     return replay_model(tiny.MODEL, until=tiny.window(until))
 
 
-def test_what_was_refused_is_tried_again_when_rule_or_file_were_mended(played: Played) -> None:
+def test_what_was_refused_is_tried_again_when_rule_or_file_were_mended(
+    played: Played, capsys: pytest.CaptureFixture[str]
+) -> None:
     # given a rule that refuses every batch, and a file that can't be read
     history = played.project.root / "history/batches"
     good = (history / f"{tiny.window(1)}.parquet").read_bytes()
@@ -34,6 +36,8 @@ def test_what_was_refused_is_tried_again_when_rule_or_file_were_mended(played: P
     played = declare(played, "min_rows: 50", "min_rows: 400")
     found = replay(until=2)
     assert (len(found.refused), found.failed, found.clean) == (3, (), False)
+    found.print()
+    assert "of which none landed, in " in capsys.readouterr().out
     # when nothing was mended, then it says the same again
     assert replay(until=2).refused == found.refused
     # when the rule is, then all but the file that can't be read are played
