@@ -28,6 +28,7 @@ from mlops_assets.sensors.runs import (
     by_tag,
     request_tags,
     since_other_work,
+    succeeded,
     tried,
     unfinished,
     why_ended,
@@ -102,6 +103,7 @@ class RunsOfWork:
         busy: window -> the run that works on it or waits for its turn, whoever started it.
         again: window -> when a person last asked for it once more.
         by_mark: the runs for each piece of work, the newest first.
+        done: window -> the runs for work on it that succeeded, of windows whose work was tried.
         partitions: as Dagster knows them by its clock.
 
     """
@@ -112,6 +114,7 @@ class RunsOfWork:
     busy: Mapping[str, str]
     again: Mapping[str, datetime]
     by_mark: Mapping[str, Sequence[dg.RunRecord]]
+    done: Mapping[str, Sequence[dg.RunRecord]]
     partitions: dg.TimeWindowPartitionsDefinition
 
     @classmethod
@@ -134,12 +137,15 @@ class RunsOfWork:
             for row in store.rows("controls", model=declaration.name, action="retry")
         }
         by_mark = by_tag(instance, WORK_TAG, [work.mark for work in due])
-        return cls(instance, store, declaration, busy, again, by_mark, partitions(declaration))
+        tried_before = [work.window for work in due if by_mark[work.mark]]
+        done = succeeded(instance, declaration.name, tried_before)
+        known = partitions(declaration)
+        return cls(instance, store, declaration, busy, again, by_mark, done, known)
 
     def tried(self, work: Work) -> Tried:
         """Sum up the runs for a piece of work since a person last asked for it."""
         every = self.by_mark[work.mark]
-        counted = since_other_work(self.instance, work.model, work.window, every) if every else []
+        counted = since_other_work(every, self.done[work.window]) if every else []
         return tried(counted, of_all=every, since=self.again.get(work.window))
 
     def is_given_up(self, work: Work) -> bool:

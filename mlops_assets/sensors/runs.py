@@ -154,21 +154,32 @@ def by_tag(
     return found
 
 
+def succeeded(
+    instance: dg.DagsterInstance, model: str, windows: Iterable[str]
+) -> dict[str, list[dg.RunRecord]]:
+    """Return the runs for work on some windows that succeeded; of thousands in a few questions."""
+    wanted = list(dict.fromkeys(windows))
+    found: dict[str, list[dg.RunRecord]] = {window: [] for window in wanted}
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = wanted[start : start + _AT_ONCE]
+        asked = dg.RunsFilter(tags={PARTITION_TAG: some, MODEL_TAG: model}, statuses=[SUCCESS])
+        for record in instance.get_run_records(asked):
+            if WORK_TAG in record.dagster_run.tags:
+                found[record.dagster_run.tags[PARTITION_TAG]].append(record)
+    return found
+
+
 def since_other_work(
-    instance: dg.DagsterInstance, model: str, window: str, records: Sequence[dg.RunRecord]
+    records: Sequence[dg.RunRecord], of_window: Sequence[dg.RunRecord]
 ) -> list[dg.RunRecord]:
-    """Return the runs for a piece of work since other work on its window last succeeded.
+    """Return the runs for a piece of work since other work, of those `of_window`, last succeeded.
 
     A window that was corrected and corrected back is the same work once more, from the start; one
     whose runs succeed again and again, and change nothing, is not.
     """
     marks = {record.dagster_run.tags[WORK_TAG] for record in records}
     others = [
-        record.storage_id
-        for record in instance.get_run_records(
-            dg.RunsFilter(tags={PARTITION_TAG: window, MODEL_TAG: model}, statuses=[SUCCESS])
-        )
-        if record.dagster_run.tags.get(WORK_TAG) not in {None, *marks}
+        record.storage_id for record in of_window if record.dagster_run.tags[WORK_TAG] not in marks
     ]
     newest = max(others, default=-1)
     return [record for record in records if record.storage_id > newest]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import patch
 
 import dagster as dg
 import pytest
 
 from mlops_assets.batches.landing import land
 from mlops_assets.declaration import Declaration
+from mlops_assets.monitoring.due import Work
 from mlops_assets.profiles.store import Store
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.sensors import data
@@ -97,3 +99,33 @@ def test_a_window_that_dagster_does_not_know_holds_up_no_other(
     # then that of a known window is asked for
     put(tmp_path, ahead, tiny.window(0))
     assert asked(tick(tmp_path, ahead)) == [tiny.window(0)]
+
+
+def test_work_that_was_given_up_costs_a_tick_no_question_each(
+    tmp_path: Path, declaration: Declaration
+) -> None:
+    # given windows whose work failed as often as it is tried
+    store = Store(tmp_path / "store")
+    due = [Work("tiny", tiny.window(number), ("batches",), ("1",)) for number in range(6)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        for work in due:
+            tags = {"mlops/model": "tiny", "mlops/kind": "ingest", "mlops/work": work.mark}
+            for number in range(declaration.retraining.attempts):
+                run = dg.DagsterRun(
+                    job_name="tiny__ingest",
+                    status=dg.DagsterRunStatus.FAILURE,
+                    tags={
+                        **tags,
+                        "dagster/partition": work.window,
+                        "dagster/run_key": f"{work.mark}:{number}",
+                    },
+                )
+                instance.add_run(run)
+        with patch.object(instance, "get_run_records", wraps=instance.get_run_records) as asked:
+            questions = []
+            for some in (due[:1], due):
+                runs = data.RunsOfWork.read(instance, store, declaration, some)
+                assert all(runs.is_given_up(work) for work in some)
+                questions.append(asked.call_count)
+    # then six of them take as many questions to Dagster as one
+    assert questions[1] == 2 * questions[0]
