@@ -33,6 +33,7 @@ _FORM = re.compile(
     r"(?:(?P<sign>[T ])[0-9]{2}:[0-9]{2}(?P<second>:[0-9]{2}(?:\.[0-9]+)?)?)?"
     r"(?P<zone>(?P<blank> ?)(?:Z|z|UTC|[+-][0-9]{2}(?P<colon>:?)[0-9]{2}))?"
 )
+_DAY_SHAPE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _LOOKED_AT = 1000  # rows in which the form of a time is looked for
 #: below it a float holds every whole number
 _EXACT: dict[Any, float] = {pl.Float32: 2.0**24, pl.Float64: 2.0**53}
@@ -157,6 +158,12 @@ def _plain(
         if isinstance(dtype, pl.Datetime):
             example = looked_at[name].drop_nulls().first() or ""
             found = _plain_moment(name, dtype, files, str(example))
+        elif dtype == pl.Boolean:
+            truth = column.str.to_lowercase()
+            value = pl.when(truth.is_in(["true", "false"])).then(truth == "true")
+            found = value, value.is_not_null()
+        elif dtype == pl.Date:
+            found = _plain_day(name, files)
         else:
             found = _plain_number(column, dtype, files)
         if found is not None:
@@ -184,6 +191,14 @@ def _plain_number(
     return value, (value.abs() < _EXACT[want.base_type()]) | value.is_nan()
 
 
+def _plain_day(name: str, files: Files) -> tuple[pl.Expr, pl.Expr] | None:
+    """Return a day's value, and where it is written with nothing else."""
+    if name in files.times:
+        return None
+    value = pl.col(name).str.strptime(pl.Date, "%Y-%m-%d", strict=False)
+    return value, pl.col(name).str.contains(_DAY_SHAPE) & value.is_not_null()
+
+
 def _plain_moment(
     name: str, want: pl.Datetime, files: Files, example: str
 ) -> tuple[pl.Expr, pl.Expr] | None:
@@ -192,7 +207,7 @@ def _plain_moment(
     if form is None or name in files.times:
         return None
     sign, second, zone = form["sign"], form["second"], form["zone"] or ""
-    shape, written = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}", "%Y-%m-%d"
+    shape, written = _DAY_SHAPE.removesuffix("$"), "%Y-%m-%d"
     if sign:
         shape, written = rf"{shape}{sign}[0-9]{{2}}:[0-9]{{2}}", f"{written}{sign}%H:%M"
     if second:
