@@ -139,10 +139,10 @@ def test_a_window_corrected_back_is_requested_anew(played: Played) -> None:
 
 
 def test_work_that_kept_failing_is_tried_again_when_a_person_asks(played: Played) -> None:
-    # given features that can't be made
+    # given features that can't be made of the rows that come
     broken = played.project.root / "tiny_project/defs/tiny/features.py"
     good = broken.read_text()
-    broken.write_text(good.replace('pl.col("other")', 'pl.col("nowhere")'))
+    broken.write_text(good.replace('pl.col("other")', 'pl.col("colour").cast(pl.Int8)'))
     played = reopen(played)
     played.turn(0)
     # once with the labels, which could be published, and three times for what was left
