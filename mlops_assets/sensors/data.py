@@ -208,9 +208,10 @@ def give_up(runs: RunsOfWork, work: Work, tries: Tried) -> str:
     cause = f"ingest:{work.mark}"
     last = tries.last
     assert last is not None, "nothing is given up that was never tried"
-    before = store.latest("decisions", model=work.model, cause=cause)
-    if before and before[-1]["code"] == "failing" and last.run_id[:8] in before[-1]["reason"]:
-        return str(before[-1]["reason"])
+    # remembered, where a question for each of a thousand would make every tick long
+    before = store.newest("decisions", "code", "reason", model=work.model).get(cause)
+    if before and before["code"] == "failing" and last.run_id[:8] in before["reason"]:
+        return str(before["reason"])
     reason = (
         f"{', '.join(work.stages)} of {work.window} not done: {counted(tries.ended, 'run')} for it failed; "
         f"the last, run {last.run_id[:8]} in Dagster, {why_ended(runs.instance, last)}; mend the "

@@ -127,5 +127,11 @@ def test_work_that_was_given_up_costs_a_tick_no_question_each(
                 runs = data.RunsOfWork.read(instance, store, declaration, some)
                 assert all(runs.is_given_up(work) for work in some)
                 questions.append(asked.call_count)
-    # then six of them take as many questions to Dagster as one
-    assert questions[1] == 2 * questions[0]
+        # then six of them take as many questions to Dagster as one
+        assert questions[1] == 2 * questions[0]
+        # and none to the store, once it is written down why
+        said = [data.request(runs, work) for work in due]
+        with patch.object(Store, "latest") as latest, patch.object(Store, "rows") as rows:
+            assert [data.request(runs, work) for work in due] == said
+        assert not latest.called
+        assert not rows.called
