@@ -35,7 +35,7 @@ class DeclarationError(MlopsError):
     """A declaration that can't be kept."""
 
 
-class FieldError(ValueError):
+class FieldError(MlopsError, ValueError):
     """A field that contradicts another one; `field` is its path within the section that says so."""
 
     def __init__(self, message: str, *field: str) -> None:

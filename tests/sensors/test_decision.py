@@ -91,11 +91,10 @@ def test_a_person_overrides_the_pause_but_not_an_honest_comparison(played_to: Pl
 
 
 def test_a_request_that_keeps_crashing_is_given_up_and_said(played_to: PlayedTo) -> None:
-    # given a training that can't work: the features of a mature window are gone
+    # given a training that can't work: the rows of a mature window's features are gone
     played = played_to(6)
     path = f"tiny/features/{tiny.window(2)}.parquet"
-    with played.repository.transaction("main", "an accident", {}) as transaction:
-        transaction.remove(path)
+    Path(played.repository.location("main", path).uri).unlink()
     # when the first training falls due
     played.turn(6)
     # then it is tried as often as declared, and then held back with where to look

@@ -22,6 +22,7 @@ from mlops_assets.versions.embedded.objects import sync
 _LOOSE = 2_000  # objects, and
 _BYTES = 32 << 20  # bytes: with either, a commit packs
 _AT_ONCE = 4_000  # objects packed by a commit; an old repository goes on with the next ones
+_LEAST = 100  # fewer are left as they are: a pack of few takes more than they did
 _PACKS = 50  # with more, `mlops gc` makes one of all
 _LOOK = "0"  # commits that begin so, one of 16, look whether there is anything to pack
 
@@ -63,7 +64,7 @@ class Packing:
             _log.warning("could not pack %s", self.bare.folder, exc_info=True)
 
     def everything(self) -> Packed:
-        """Pack all that is loose; where there are many packs, make one of them.
+        """Pack what is loose, unless it is little; where there are many packs, make one of them.
 
         Raises:
             RepositoryBusyError: another process packs, collects or backs up.
@@ -73,7 +74,7 @@ class Packing:
             loose = _Loose.of(self._objects)
             if len(packs) > _PACKS:
                 return self._repack(packs, loose)
-            return self._pack(loose)
+            return self._pack(loose) if len(loose.files) >= _LEAST else Packed()
 
     @property
     def _objects(self) -> Path:

@@ -110,6 +110,7 @@ def packing_of(repository: Repository) -> Packing:
 def test_many_packs_become_one(
     embedded: Repository, commit: Commit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(packing, "_LEAST", 1)
     for number in range(4):
         weeks(embedded, commit, number * 3, number * 3 + 3)
         embedded.collect(grace=DAY)
@@ -131,7 +132,7 @@ def test_many_packs_become_one(
 def test_nothing_is_lost_where_two_pack_or_one_is_killed(
     embedded: Repository, commit: Commit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weeks(embedded, commit, 0, 10)
+    weeks(embedded, commit, 0, 30)
     before = state(embedded)
     with kept_whole(Path(embedded.url)):
         # a commit does without
