@@ -145,6 +145,7 @@ def frame(truths: list[int | None]) -> pl.DataFrame:
     )
 
 
+@pytest.mark.slow
 def test_a_number_is_estimated_by_the_losses_of_rows_alike(
     tmp_path: Path, fresh_mlflow: Path, as_it_was: None
 ) -> None:

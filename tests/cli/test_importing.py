@@ -96,6 +96,7 @@ def test_a_dvc_project_is_imported_at_a_revision(project: Path, tmp_path: Path) 
     assert (said["imported"], said["unchanged"]) == (1, 2)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     # given an import that takes some time: what many windows hold, in one file
     project = tiny.make_project(tmp_path / "project", windows=0)

@@ -11,6 +11,8 @@ import pytest
 from mlops_assets.profiles.store import Store
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 WINDOWS, DRIFT_AT = 13, 7
 
 

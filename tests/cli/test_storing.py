@@ -6,6 +6,8 @@ import json
 import subprocess
 from typing import Any
 
+import pytest
+
 from mlops_assets.profiles.records import KINDS
 from mlops_assets.profiles.store import Store
 from tests import tiny
@@ -67,6 +69,7 @@ def test_two_at_once_rebuild_one_after_the_other(promoted: Played) -> None:
     assert answers(promoted) == before
 
 
+@pytest.mark.slow
 def test_old_profiles_are_merged_as_declared_and_the_chain_stays_whole(promoted: Played) -> None:
     root = promoted.project.root
     file = root / "tiny_project/defs/tiny/defs.yaml"

@@ -210,6 +210,7 @@ def test_what_drifted_while_nobody_decided_is_said_in_one_row(played_to: PlayedT
     }
 
 
+@pytest.mark.slow
 def test_ten_thousand_drift_events_after_two_dead_days_are_one_retraining(
     played_to: PlayedTo,
 ) -> None:
