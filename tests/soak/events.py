@@ -114,6 +114,9 @@ class Night:
         """Take an hour back."""
         self.counts["withdrawn"] += 1
         done = self.product.mlops("withdraw", MODEL, key, "--reason", "the soak takes it back")
+        if done.returncode == 1 and f"works on {key}" in done.stderr:
+            self.say(f"{key} is not withdrawn: a run works on it")
+            return
         if done.returncode != 0:
             self.fault(f"withdraw {key} ended with {done.returncode}: {done.stderr.strip()}")
             return
