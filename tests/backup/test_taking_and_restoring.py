@@ -272,7 +272,7 @@ def named(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.T
     ("hostile", "said"),
     [
         (named("../evil"), "outside the home"),
-        (named("/tmp/evil"), "outside the home"),
+        (named("/evil"), "outside the home"),
         (named("ledger/../../evil"), "outside the home"),
         (named("ledger\\..\\evil"), "outside the home"),
         (named("ledger", tarfile.SYMTYPE, "/etc"), "neither a file nor a folder"),

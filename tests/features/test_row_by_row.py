@@ -157,7 +157,7 @@ ROWS = pl.DataFrame({"x": [3.0, 1.0, 2.0, 10.0, 4.0], "s": list("abcde")})
 
 
 def python(function: object) -> pl.Expr:
-    return X.map_batches(function, return_dtype=pl.Float64)  # type: ignore[arg-type]
+    return X.map_batches(function, return_dtype=pl.Float64)  # type: ignore[arg-type]  # Polars wants a function of Series, which the cases are not typed as
 
 
 @pytest.mark.parametrize(
