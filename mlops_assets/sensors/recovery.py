@@ -25,7 +25,8 @@ from mlops_assets.sensors.runs import INTERRUPTED_TAG, QUEUED, UNFINISHED, work_
 
 # of a run that is executed in a process of ours: which one, as the registry tags MLflow's runs
 PROCESS_TAGS = {HOST: "mlops/host", PID: "mlops/pid", PROCESS_START: "mlops/process_start"}
-LAUNCH_SECONDS = 300  # Dagster's own limit is 180, where it watches
+LAUNCH_SECONDS = 300  # for a server that lives: Dagster's own limit is 180, where it watches
+BEGIN_SECONDS = 60  # for a worker that outlived its server to say that it began; most need 5
 Life = Literal["lives", "dead", "unknown"]
 
 
@@ -107,10 +108,11 @@ def life_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Life:
     process = _process_of(instance, run)
     if process is not None and was_running(*process):
         return "lives"
-    # it may be just about to begin; or its server, which sees it die, is about to mark it as failed
-    waits = process is None or _server_lives(run)
+    # its server, which starts it and sees it die, is about to do so or to mark it as failed; without
+    # one it may be just about to begin, and Dagster lets none begin whose run was ended
+    patience = LAUNCH_SECONDS if _server_lives(run) else BEGIN_SECONDS if process is None else 0
     silent = time.time() - record.update_timestamp.timestamp()
-    return "unknown" if waits and silent < LAUNCH_SECONDS else "dead"
+    return "unknown" if silent < patience else "dead"
 
 
 def _is_local(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

@@ -23,14 +23,15 @@ from mlops_assets.assets.request import CAUSE_TAG
 from mlops_assets.batches.landing import KINDS
 from mlops_assets.registry.owner import PID, owner_tags, was_running
 from mlops_assets.resources import MODEL_TAG
+from mlops_assets.sensors import recovery
 from mlops_assets.sensors.recovery import PROCESS_TAGS, end_dead_runs
 from mlops_assets.sensors.runs import WORK_TAG, is_interrupted, why_ended, work_of
 from tests import tiny
 from tests.conftest import Played
 
-CANCELED, FAILURE, SUCCESS, STARTED, NOT_STARTED = (
+CANCELED, FAILURE, SUCCESS, STARTED, STARTING, NOT_STARTED = (
     dg.DagsterRunStatus[name]
-    for name in ("CANCELED", "FAILURE", "SUCCESS", "STARTED", "NOT_STARTED")
+    for name in ("CANCELED", "FAILURE", "SUCCESS", "STARTED", "STARTING", "NOT_STARTED")
 )
 
 
@@ -301,6 +302,27 @@ def test_a_worker_that_died_alone_is_left_to_its_server(played: Played, tmp_path
         # then Dagster marks it as failed, which counts, where ours would not
         assert end_dead_runs(played.instance, ["tiny"]) == []
     # and once the server is gone too, nobody else would
+    assert [one.run.run_id for one in end_dead_runs(played.instance, ["tiny"])] == [run.run_id]
+
+
+def test_a_worker_killed_before_it_began_holds_its_model_for_a_minute_at_most(
+    played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run that no worker has said to have begun, and the server that is to start it
+    job = played.project.repository.get_job("tiny__ingest")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "server"))
+        server.listen()
+        at = json.dumps({"host": "localhost", "socket": str(tmp_path / "server")})
+        tags = {**job.tags, GRPC_INFO_TAG: at}
+        run = played.instance.create_run_for_job(job, tags=tags, status=STARTING)
+        # when the minute is over, the server may still start it
+        monkeypatch.setattr(recovery, "BEGIN_SECONDS", 0)
+        assert end_dead_runs(played.instance, ["tiny"]) == []
+        # and with the server gone, a worker has a minute to say so
+        monkeypatch.undo()
+    assert end_dead_runs(played.instance, ["tiny"]) == []
+    monkeypatch.setattr(recovery, "BEGIN_SECONDS", 0)
     assert [one.run.run_id for one in end_dead_runs(played.instance, ["tiny"])] == [run.run_id]
 
 
