@@ -17,18 +17,18 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.due import Work, agenda
 from mlops_assets.monitoring.meaning import other_windows
 from mlops_assets.profiles.store import Store
-from mlops_assets.resources import RepositoryResource, StoreResource
+from mlops_assets.resources import MODEL_TAG, RepositoryResource, StoreResource
 from mlops_assets.sensors.reaching import reaching
 from mlops_assets.sensors.recovery import end_dead_runs
 from mlops_assets.sensors.runs import (
     PARTITION_TAG,
+    SUCCESS,
     WORK_TAG,
     Tried,
     age_minutes,
     by_tag,
     request_tags,
     since_other_work,
-    succeeded,
     tried,
     unfinished,
     why_ended,
@@ -138,7 +138,13 @@ class RunsOfWork:
         }
         by_mark = by_tag(instance, WORK_TAG, [work.mark for work in due])
         tried_before = [work.window for work in due if by_mark[work.mark]]
-        done = succeeded(instance, declaration.name, tried_before)
+        done = by_tag(
+            instance,
+            PARTITION_TAG,
+            tried_before,
+            tags={MODEL_TAG: declaration.name},
+            statuses=[SUCCESS],
+        )
         known = partitions(declaration)
         return cls(instance, store, declaration, busy, again, by_mark, done, known)
 

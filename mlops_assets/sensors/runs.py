@@ -142,30 +142,24 @@ def tried(
 
 
 def by_tag(
-    instance: dg.DagsterInstance, tag: str, values: Iterable[str]
+    instance: dg.DagsterInstance,
+    tag: str,
+    values: Iterable[str],
+    *,
+    tags: Mapping[str, str] | None = None,
+    statuses: Sequence[dg.DagsterRunStatus] = (),
 ) -> dict[str, list[dg.RunRecord]]:
-    """Return the runs that carry a tag, by its value, the newest first."""
+    """Return the runs that carry a tag, by its value, the newest first.
+
+    Of thousands of values in a few questions; with `tags` and `statuses`, only runs of these.
+    """
     wanted = list(dict.fromkeys(values))
     found: dict[str, list[dg.RunRecord]] = {value: [] for value in wanted}
     for start in range(0, len(wanted), _AT_ONCE):
         some = wanted[start : start + _AT_ONCE]
-        for record in instance.get_run_records(dg.RunsFilter(tags={tag: some})):
-            found[record.dagster_run.tags[tag]].append(record)
-    return found
-
-
-def succeeded(
-    instance: dg.DagsterInstance, model: str, windows: Iterable[str]
-) -> dict[str, list[dg.RunRecord]]:
-    """Return the runs for work on some windows that succeeded; of thousands in a few questions."""
-    wanted = list(dict.fromkeys(windows))
-    found: dict[str, list[dg.RunRecord]] = {window: [] for window in wanted}
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = wanted[start : start + _AT_ONCE]
-        asked = dg.RunsFilter(tags={PARTITION_TAG: some, MODEL_TAG: model}, statuses=[SUCCESS])
+        asked = dg.RunsFilter(tags={**(tags or {}), tag: some}, statuses=statuses)
         for record in instance.get_run_records(asked):
-            if WORK_TAG in record.dagster_run.tags:
-                found[record.dagster_run.tags[PARTITION_TAG]].append(record)
+            found[record.dagster_run.tags[tag]].append(record)
     return found
 
 
@@ -179,7 +173,9 @@ def since_other_work(
     """
     marks = {record.dagster_run.tags[WORK_TAG] for record in records}
     others = [
-        record.storage_id for record in of_window if record.dagster_run.tags[WORK_TAG] not in marks
+        record.storage_id
+        for record in of_window
+        if record.dagster_run.tags.get(WORK_TAG) not in {None, *marks}
     ]
     newest = max(others, default=-1)
     return [record for record in records if record.storage_id > newest]

@@ -16,8 +16,9 @@ import polars as pl
 
 from mlops_assets import clock
 from mlops_assets.batches.reading import checksum
+from tests import tiny
 from tests.soak import running
-from tests.soak.model import MODEL, ROWS, Hour, broken, rows
+from tests.soak.model import ROWS, Hour, broken, rows
 
 Say = Callable[[str], None]
 
@@ -113,7 +114,7 @@ class Night:
     def withdraw(self, key: str) -> None:
         """Take an hour back."""
         self.counts["withdrawn"] += 1
-        done = self.product.mlops("withdraw", MODEL, key, "--reason", "the soak takes it back")
+        done = self.product.mlops("withdraw", tiny.MODEL, key, "--reason", "the soak takes it back")
         if done.returncode == 1 and f"works on {key}" in done.stderr:
             self.say(f"{key} is not withdrawn: a run works on it")
             return
@@ -130,7 +131,9 @@ class Night:
         file.parent.mkdir(exist_ok=True)
         frame.write_parquet(file)
         which = "--labels" if kind == "labels" else "--batch"
-        done = self.product.mlops("land", MODEL, str(file), "--window", hour.key, which, "--json")
+        done = self.product.mlops(
+            "land", tiny.MODEL, str(file), "--window", hour.key, which, "--json"
+        )
         if "Traceback" in done.stderr:
             self.fault(f"a traceback from land {hour.key}: {done.stderr[-1500:]}")
         if (done.returncode == 0) != accepted:
@@ -173,7 +176,7 @@ class Night:
             running.WIPE,
             ranges=[
                 {
-                    "assetKey": {"path": [MODEL, stage]},
+                    "assetKey": {"path": [tiny.MODEL, stage]},
                     "partitions": {"range": {"start": key, "end": key}},
                 }
                 for key in keys
@@ -194,7 +197,7 @@ class Night:
     def ask_for_a_retraining(self) -> None:
         """Ask for a retraining by hand."""
         self.counts["retrain"] += 1
-        done = self.product.mlops("retrain", MODEL, "--reason", "the soak asks")
+        done = self.product.mlops("retrain", tiny.MODEL, "--reason", "the soak asks")
         if done.returncode not in (0, 1) or "Traceback" in done.stderr:
             self.fault(f"retrain ended with {done.returncode}: {done.stderr[-1500:]}")
 

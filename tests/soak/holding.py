@@ -9,15 +9,16 @@ from pathlib import Path
 
 from mlops_assets import clock
 from mlops_assets.profiles.store import Store
+from tests import tiny
 from tests.soak.events import Night
-from tests.soak.model import MODEL, Hour
+from tests.soak.model import Hour
 
 
 def left_behind(night: Night, home: Path) -> list[str]:
     """Return what is not done yet of what was accepted, a sentence each."""
     store = Store(home / "store")
-    verdicts = {row["window"]: row for row in store.latest("verdicts", model=MODEL)}
-    measured = {row["window"]: row for row in store.latest("performance", model=MODEL)}
+    verdicts = {row["window"]: row for row in store.latest("verdicts", model=tiny.MODEL)}
+    measured = {row["window"]: row for row in store.latest("performance", model=tiny.MODEL)}
     found = []
     for key, version in sorted(night.batches.items()):
         verdict = verdicts.get(key)
@@ -40,7 +41,7 @@ def mature(key: str) -> bool:
 
 def judged_twice(home: Path) -> list[str]:
     """Return the windows for which the same verdict on the same batch is there more than once."""
-    rows = Store(home / "store").rows("verdicts", model=MODEL)
+    rows = Store(home / "store").rows("verdicts", model=tiny.MODEL)
     seen = Counter(
         (row["window"], row["batch_version"], row["champion"], row["verdict"], row["score"])
         for row in rows
@@ -51,10 +52,10 @@ def judged_twice(home: Path) -> list[str]:
 def problems(night: Night, home: Path) -> list[str]:
     """Return all that does not hold."""
     found = [*night.faults, *left_behind(night, home), *judged_twice(home)]
-    verified = night.product.mlops("verify", MODEL)
+    verified = night.product.mlops("verify", tiny.MODEL)
     if verified.returncode != 0:
         found.append(f"mlops verify: {verified.stdout}{verified.stderr}")
-    status = night.product.mlops("status", MODEL, "--json")
+    status = night.product.mlops("status", tiny.MODEL, "--json")
     if status.returncode != 0:
         return [*found, f"mlops status: {status.stderr}"]
     (model,) = json.loads(status.stdout)["models"]

@@ -1,4 +1,4 @@
-"""The hourly model of the soak: a project of its own, and the rows of any hour, good or bad."""
+"""The hourly model of the soak: the tests' tiny project by the hour, and its rows, good or bad."""
 
 from __future__ import annotations
 
@@ -10,71 +10,28 @@ from textwrap import dedent
 import numpy as np
 import polars as pl
 
-MODEL = "hourly"
+from tests import tiny
+
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 DRIFTS_AT = 30  # the hour from which the old habit is wrong
 ROWS = 120
 
-FILES = {
-    "pyproject.toml": """
-        [tool.dg]
-        directory_type = "project"
+DECLARATION = """
+    type: mlops_assets.components.ModelComponent
 
-        [tool.dg.project]
-        root_module = "soak_project"
-    """,
-    "soak_project/__init__.py": "",
-    "soak_project/definitions.py": """
-        from pathlib import Path
-
-        import dagster as dg
-
-
-        @dg.definitions
-        def defs():
-            return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
-    """,
-    "soak_project/defs/__init__.py": "",
-    "soak_project/defs/hourly/__init__.py": "",
-    "soak_project/defs/hourly/schema.py": """
-        import dataframely as dy
-
-
-        class Batch(dy.Schema):
-            id = dy.String(primary_key=True)
-            at = dy.Datetime(time_zone="UTC", time_unit="us")
-            amount = dy.Float64(max=1000)
-            other = dy.Float64()
-
-
-        class Outcome(dy.Schema):
-            id = dy.String(primary_key=True)
-            at = dy.Datetime(time_zone="UTC", time_unit="us")
-            paid = dy.Int64(nullable=True)
-    """,
-    "soak_project/defs/hourly/features.py": """
-        import polars as pl
-
-        FEATURES = {"amount": pl.col("amount"), "other": pl.col("other")}
-        TARGET = pl.col("paid") == 1
-    """,
-    "soak_project/defs/hourly/defs.yaml": """
-        type: mlops_assets.components.ModelComponent
-
-        attributes:
-          name: hourly
-          windows: {every: hour, start: "2026-01-01", timezone: UTC}
-          batches: {contract: ".schema:Batch", time: at, key: [id], min_rows: 50}
-          labels: {contract: ".schema:Outcome", target: ".features:TARGET", mature_after_days: 0.0625}
-          features: .features:FEATURES
-          training:
-            first_after: 6
-            rounds: 15
-            parameters: {num_leaves: 4, learning_rate: 0.2, min_data_in_leaf: 20}
-          gates: {holdout_windows: 1}
-          retraining: {triggers: [staleness, drift], cooldown_windows: 3}
-    """,
-}
+    attributes:
+      name: tiny
+      windows: {every: hour, start: "2026-01-01", timezone: UTC}
+      batches: {contract: ".schema:Batch", time: at, key: [id], min_rows: 50}
+      labels: {contract: ".schema:Outcome", target: ".features:TARGET", mature_after_days: 0.0625}
+      features: .features:FEATURES
+      training:
+        first_after: 6
+        rounds: 15
+        parameters: {num_leaves: 4, learning_rate: 0.2, min_data_in_leaf: 20}
+      gates: {holdout_windows: 1}
+      retraining: {triggers: [staleness, drift], cooldown_windows: 3}
+"""
 
 
 @dataclass(frozen=True)
@@ -103,11 +60,9 @@ class Hour:
 
 
 def make_project(root: Path) -> Path:
-    """Write the project; return its folder."""
-    for name, text in FILES.items():
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(dedent(text).lstrip())
+    """Write the project, without a history; return its folder."""
+    tiny.make_project(root, windows=0)
+    (root / "tiny_project/defs/tiny/defs.yaml").write_text(dedent(DECLARATION).lstrip())
     return root
 
 
@@ -131,7 +86,9 @@ def rows(hour: Hour, revision: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
         schema={"id": pl.String, "at": pl.Datetime("us", "UTC")},
     )
     return (
-        keys.with_columns(pl.Series("amount", amount), pl.Series("other", other)),
+        keys.with_columns(
+            pl.Series("amount", amount), pl.Series("other", other), colour=pl.lit("red")
+        ),
         keys.with_columns(pl.Series("paid", paid)),
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 
 BIN = Path(sys.executable).parent
 LOCATION = {
-    "repositoryLocationName": "soak_project.definitions",
+    "repositoryLocationName": "tiny_project.definitions",
     "repositoryName": "__repository__",
 }
 
