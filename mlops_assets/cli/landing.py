@@ -95,7 +95,7 @@ class Outcome:
     def taken_in_by(self) -> str:
         """Who ingests it, and when."""
         if self.holder is None:
-            return "It waits on its branch; `make dev` (or `mlops dev`) ingests it."
+            return "It waits on its branch; `mlops dev` ingests it."
         if "mlops dev" in self.holder:
             return f"{self.holder} picks it up within seconds."
         if f"`mlops replay {self.model}`" in self.holder:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -73,6 +76,15 @@ def complain(message: str) -> None:
 def print_json(value: Any) -> None:
     """Print a documented JSON form, and nothing else, on stdout."""
     print(json.dumps(value, indent=2, default=str))  # noqa: T201  # rich would wrap it
+
+
+def called() -> str:
+    """Return how a person calls this command from here: `mlops`, or its path if that finds none."""
+    here = Path(sys.argv[0]).absolute()
+    found = shutil.which("mlops")
+    if here.name != "mlops" or (found and Path(found).absolute() == here):
+        return "mlops"
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
 
 
 def name_home(home: Home) -> None:

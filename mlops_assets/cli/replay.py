@@ -30,7 +30,7 @@ from mlops_assets.batches.landing import (
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.batches.reading import checksum, ending, stem
 from mlops_assets.cli.control import write_control
-from mlops_assets.cli.output import shown, stderr, stdout
+from mlops_assets.cli.output import called, shown, stderr, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import BatchRefusedError, DeclarationError, HomeError, UnknownNameError
@@ -133,8 +133,9 @@ class Summary:
             stdout.print(f"    the first model, frozen       {self.frozen:,.4f}")
             stdout.print(f"    {again:<29} {self.loop:,.4f}   [bold]{gain:+,.4f}[/bold]")
         stdout.print()
-        stdout.print("  What was decided and why:  mlops status", markup=False)
-        stdout.print("  Next, see it and land a window by hand:  mlops dev", markup=False)
+        mlops = called()
+        stdout.print(f"  What was decided and why:  {mlops} status", markup=False)
+        stdout.print(f"  Next, see it and land a window by hand:  {mlops} dev", markup=False)
 
 
 def replay_model(model: str, *, since: str | None = None, until: str | None = None) -> Summary:
