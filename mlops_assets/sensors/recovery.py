@@ -58,9 +58,9 @@ def unfinished_runs(instance: dg.DagsterInstance, models: Collection[str]) -> li
 def end_dead_runs(instance: dg.DagsterInstance, models: Collection[str]) -> list[Unfinished]:
     """End the runs of some models whose process is gone; return them.
 
-    What they finished stays. They are marked as cancelled, not as failed, and as no attempt: what
-    they were for is due again. A run that a person had told to stop has stopped. Slots of runs that
-    ended or were deleted are freed too.
+    What they finished stays. They are marked as cancelled, not as failed, and as interrupted, which
+    is no attempt the first times: what they were for is due again. A run that a person had told to
+    stop has stopped. Slots of runs that ended or were deleted are freed too.
     """
     dead = []
     for one in unfinished_runs(instance, models):
@@ -80,7 +80,7 @@ def end_dead_runs(instance: dg.DagsterInstance, models: Collection[str]) -> list
 
 def end_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
     """Mark a run as stopped from outside. Its events stay: deleted, they take what they made."""
-    # first the tag: who sees that it ended sees that it is no attempt
+    # first the tag: who sees that it ended sees that it was interrupted
     instance.add_run_tags(run.run_id, {INTERRUPTED_TAG: run.run_id})
     instance.report_run_canceled(run, why)
     instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

@@ -27,7 +27,10 @@ STAGES: Mapping[Kind, tuple[str, ...]] = {
     "retrain": ("training_set", "model", "evaluation", "champion"),
 }
 WORK_TAG, REQUESTED_TAG = "mlops/work", "mlops/requested_at"
-INTERRUPTED_TAG = "mlops/interrupted"  # its process was stopped or killed: it is no attempt
+INTERRUPTED_TAG = "mlops/interrupted"  # its process was stopped or killed
+# runs for one thing that may be stopped or killed and are no attempts: a machine that is restarted
+# is not at fault, and work that takes the whole machine down each time must come to an end
+INTERRUPTIONS = 10
 
 QUEUED = dg.DagsterRunStatus.QUEUED
 CANCELED = dg.DagsterRunStatus.CANCELED
@@ -97,8 +100,8 @@ class Tried:
     """What became of the runs for one thing that is still to be done.
 
     Attributes:
-        ended: how many ended since a person last asked for it once more, in whatever way; not
-            those whose process was stopped or killed.
+        ended: how many ended since a person last asked for it once more, in whatever way; of those
+            whose process was stopped or killed only what goes beyond `INTERRUPTIONS`.
         cancelled: whether a person cancelled the newest.
         last: the newest that ended.
         number: of the next request; that of no run that is there.
@@ -129,13 +132,16 @@ def tried(
     done = [
         record
         for record in records
-        if record.dagster_run.status not in UNFINISHED and not is_interrupted(record.dagster_run)
+        if record.dagster_run.status not in UNFINISHED
+        and (since is None or _requested(record) >= since)
     ]
-    counted = [one for one in done if since is None or _requested(one) >= since]
+    interrupted = [record.storage_id for record in done if is_interrupted(record.dagster_run)]
+    excused = set(interrupted[-INTERRUPTIONS:])  # the first ones
+    counted = [record for record in done if record.storage_id not in excused]
     last = counted[0].dagster_run if counted else None
     return Tried(
         len(counted),
-        last is not None and last.status == CANCELED,
+        last is not None and last.status == CANCELED and not is_interrupted(last),
         last,
         max((_number(run) for run in there), default=-1) + 1,
     )
@@ -183,6 +189,8 @@ def since_other_work(
 
 def why_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     """Say in words how a run ended that did not bring about what it was for."""
+    if is_interrupted(run):
+        return "was stopped or killed, as others before it"
     if run.status == CANCELED:
         return "was cancelled"
     if run.status == SUCCESS:

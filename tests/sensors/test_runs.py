@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import dagster as dg
 import pytest
-from dagster._core.events import EngineEventData
+from dagster._core.events import EngineEventData, RunFailureReason
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from mlops_assets.assets.commits import read_commit
@@ -25,7 +25,14 @@ from mlops_assets.registry.owner import PID, owner_tags, was_running
 from mlops_assets.resources import MODEL_TAG
 from mlops_assets.sensors import recovery
 from mlops_assets.sensors.recovery import PROCESS_TAGS, end_dead_runs
-from mlops_assets.sensors.runs import WORK_TAG, is_interrupted, why_ended, work_of
+from mlops_assets.sensors.runs import (
+    INTERRUPTED_TAG,
+    INTERRUPTIONS,
+    WORK_TAG,
+    is_interrupted,
+    why_ended,
+    work_of,
+)
 from tests import tiny
 from tests.conftest import Played
 
@@ -207,6 +214,33 @@ def test_an_ingest_is_tried_a_few_times_however_its_runs_end(played: Played) -> 
     played.player.settle()
     assert [one["window"] for one in played.status["windows"]] == [tiny.window(0)]
     assert played.status["held_back"] == []
+
+
+@pytest.mark.parametrize("kind", ["ingest", "retrain"])
+@pytest.mark.parametrize("how", ["by a signal", "with its server"])
+def test_work_whose_runs_are_killed_again_and_again_comes_to_an_end(
+    played: Played, kind: str, how: str
+) -> None:
+    # given something to do, whose run is killed each time
+    sensor = "data" if kind == "ingest" else "decision"
+    if kind == "ingest":
+        played.land(0)
+    else:
+        with_windows(played, 7)
+    killed = 0
+    while request := next(iter(asked(played, sensor)), None):
+        run = made(played, kind, request, FAILURE if how == "by a signal" else CANCELED)
+        tag = {INTERRUPTED_TAG: run.run_id}
+        if how == "by a signal":
+            tag = {"dagster/failure_reason": RunFailureReason.UNEXPECTED_TERMINATION.value}
+        played.instance.add_run_tags(run.run_id, tag)
+        killed += 1
+        assert killed < 100
+    # then that is no attempt at first, and at last it is given up, which is no person's answer
+    assert killed == INTERRUPTIONS + played.player.declaration.retraining.attempts
+    assert [code for _, code in codes(played)][-1] == "failing"
+    if kind == "ingest":
+        assert "was stopped or killed" in played.store.rows("decisions", model="tiny")[-1]["reason"]
 
 
 def test_work_that_is_going_on_is_not_asked_for_by_another_key(played: Played) -> None:
