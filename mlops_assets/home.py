@@ -33,6 +33,8 @@ concurrency:
       - key: mlops/model
         value: {applyLimitPerUniqueValue: true}
         limit: 1
+# while the code server is loaded again a run waits, some two minutes, where it would fail at once
+run_queue: {max_user_code_failure_retries: 8, user_code_failure_retry_delay: 15}
 sensors: {use_threads: true, num_workers: 4}
 run_monitoring:
   enabled: true

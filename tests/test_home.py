@@ -4,11 +4,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.events import DagsterEvent
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 import mlops_assets
 from mlops_assets.errors import HomeError, StoreError
@@ -173,6 +183,41 @@ def test_a_name_that_is_no_folder_is_refused(
         monkeypatch.setenv(variable, str(named))
         with pytest.raises(HomeError, match=f"{variable} is .*, which can't be a folder"):
             _ = (Home.find().dagster, Home.find().store)
+
+
+def test_a_run_waits_for_a_code_server_that_is_loaded_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run in the queue of an instance with our settings, and a server that can't be reached
+    def launch(*_: object) -> None:
+        raise DagsterUserCodeUnreachableError("nobody is there")
+
+    home.prepare()
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        monkeypatch.setattr(type(instance.run_launcher), "launch_run", launch)
+        place = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("ours"), "all")
+        run = dg.DagsterRun(
+            "some_job",
+            run_id=str(uuid.uuid4()),
+            status=dg.DagsterRunStatus.QUEUED,
+            remote_job_origin=RemoteJobOrigin(place, "some_job"),
+        )
+        instance.add_run(run)
+        instance.report_dagster_event(DagsterEvent.job_enqueue(run), run_id=run.run_id)
+        # when Dagster's daemon takes its turn, again and again
+        workspace: Any = None
+        limits = instance.get_concurrency_config()
+        daemon = QueuedRunCoordinatorDaemon(interval_seconds=5)
+        known: list[dg.DagsterRunStatus] = []
+        for turn in range(1, 20):
+            daemon._dequeue_run(instance, workspace, run, limits, 60.0 * turn)
+            found = instance.get_run_by_id(run.run_id)
+            assert found is not None
+            known.append(found.status)
+    # then the run waits for some of them, and fails at last
+    waited = known.index(dg.DagsterRunStatus.FAILURE)
+    assert waited == 8
+    assert set(known[:waited]) == {dg.DagsterRunStatus.QUEUED}
 
 
 def test_it_is_prepared_once_and_settings_are_never_overwritten(home: Home) -> None:
