@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mlops_assets.errors import UnknownNameError
 
 
+# other names of one zone: a declaration that writes another of them declares the same windows
+_UTC = {"Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu"}
+
+
 class Value(BaseModel):
     """A part of a declaration: never changed once made, no unknown fields."""
 
@@ -20,7 +24,7 @@ class Value(BaseModel):
 
 
 def known_zone(name: str) -> str:
-    """Return the name of a time zone.
+    """Return the name of a time zone; that of UTC, which has many, is always this one.
 
     Raises:
         ValueError: there is none of that name.
@@ -30,7 +34,7 @@ def known_zone(name: str) -> str:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise ValueError(f"no time zone `{name}`; names are as in America/New_York") from error
-    return name
+    return "UTC" if name in _UTC else name
 
 
 class Windows(Value):

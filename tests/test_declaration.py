@@ -142,6 +142,7 @@ def test_hours_begin_in_utc_only() -> None:
     # a local hour comes twice, or not at all, where clocks change
     with pytest.raises(ValidationError, match="hours begin in UTC"):
         Windows(every="hour", start="2013-01-01", timezone=NEW_YORK)
+    assert Windows(every="hour", start="2013-01-01", timezone="Etc/UTC").timezone == "UTC"
 
 
 def test_hours_are_counted_over_midnight() -> None:

@@ -190,6 +190,7 @@ def test_windows_declared_otherwise_than_they_landed_are_refused(
 
     assert "under another name" in str(refused.value)
     check_windows(declared(windows__start="2024-02-05", windows__end="2030-01-07"), store)
+    check_windows(declared(windows__timezone="Etc/UTC"), store)  # another name of the same zone
     assert len(store.rows("meanings", model="tiny")) == 1
 
 
