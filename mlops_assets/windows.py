@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from mlops_assets.errors import UnknownNameError
 
-
 # other names of one zone: a declaration that writes another of them declares the same windows
 _UTC = {"Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu"}
 

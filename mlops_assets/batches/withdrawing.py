@@ -78,6 +78,7 @@ def withdraw(
 
     Raises:
         UnknownNameError: nothing has landed for the window, or nothing of this kind.
+        ConflictError: what waited was published at this very moment.
 
     """
     model = declaration.name
@@ -87,7 +88,14 @@ def withdraw(
         if known:
             gone = waiting or known
             what: Literal["waiting", "refused"] = "waiting" if waiting else "refused"
-            return Withdrawal(one, window, what, _put_away(repository, model, gone))
+            tags = _put_away(repository, model, gone)
+            on_main = held(repository, model, MAIN).there[one].get(window)
+            if what == "waiting" and on_main in {landing.version for landing in gone}:
+                raise ConflictError(
+                    f"{one} of {window} were published at this very moment: main holds them now; "
+                    "withdraw them once more to take them back from there"
+                )
+            return Withdrawal(one, window, what, tags)
         main = held(repository, model, MAIN)
         if window in main.there[one]:
             return _empty(repository, declaration, one, window, by, reason)

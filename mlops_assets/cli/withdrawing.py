@@ -21,6 +21,7 @@ def withdraw_window(model: str, window: str, *, labels: bool | None, reason: str
     Raises:
         UnknownNameError: no such model or window, or nothing has landed for it.
         HomeError: a run works on the window just now.
+        ConflictError: what waited was published at this very moment.
 
     """
     project = Project.find()
@@ -31,11 +32,21 @@ def withdraw_window(model: str, window: str, *, labels: bool | None, reason: str
         raise UnknownNameError(f"nothing has landed yet: there is no repository in {home.root}")
     kind: Kind | None = None if labels is None else "labels" if labels else "batches"
     home.prepare()
-    refuse_at_work(model, window)
+    if run := at_work(model, window):
+        raise HomeError(
+            f"run {run} works on {window} of {model}: withdraw it when that has ended, or end it "
+            "in Dagster"
+        )
     done = withdraw(repository, declaration, window, kind, by=who(), reason=reason)
     if done.what == "ingested":
         record_withdrawal(Store(home.store), model, done, by=who(), reason=reason)
         report(declaration, done, reason)
+    if run := at_work(model, window):  # it may publish what it had read, or record it once more
+        raise HomeError(
+            f"run {run} began to work on {window} of {model} at this very moment, and may use what "
+            f"was withdrawn: when it has ended, see `mlops status {model}`, and withdraw {window} "
+            "once more if it is there"
+        )
     return {
         "model": model,
         "window": window,
@@ -63,23 +74,16 @@ def said_of(model: str, done: Withdrawal) -> str:
     )
 
 
-def refuse_at_work(model: str, window: str) -> None:
-    """Let no window be withdrawn under the hands of a run, which would record it once more.
-
-    Raises:
-        HomeError: names the run.
-
-    """
+def at_work(model: str, window: str) -> str | None:
+    """Return the id, cut short, of a run that works on a window or waits for its turn, if any."""
     import dagster as dg
 
     from mlops_assets.sensors.runs import PARTITION_TAG, unfinished
 
     for record in unfinished(dg.DagsterInstance.get(), model, "ingest"):
         if record.dagster_run.tags.get(PARTITION_TAG) == window:
-            raise HomeError(
-                f"run {record.dagster_run.run_id[:8]} works on {window} of {model}: withdraw it "
-                "when that has ended, or end it in Dagster"
-            )
+            return record.dagster_run.run_id[:8]
+    return None
 
 
 def report(declaration: Declaration, done: Withdrawal, reason: str) -> None:

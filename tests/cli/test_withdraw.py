@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from mlops_assets.batches.landing import landings
+from mlops_assets.batches import withdrawing
+from mlops_assets.batches.landing import Landing, landings, publish
 from mlops_assets.batches.maturity import landed_windows
+from mlops_assets.batches.withdrawing import Withdrawal
 from mlops_assets.cli.landing import land_file
 from mlops_assets.cli.verifying import verify_chain
 from mlops_assets.cli.withdrawing import withdraw_window
-from mlops_assets.errors import UnknownNameError
+from mlops_assets.errors import ConflictError, HomeError, UnknownNameError
 from mlops_assets.monitoring.due import due
+from mlops_assets.versions import Repository
 from tests import tiny
 from tests.conftest import Played, PlayedTo
 
@@ -108,3 +112,43 @@ def test_labels_alone_are_taken_back(played_to: PlayedTo) -> None:
     land_file(tiny.MODEL, history(7, "labels"), window=None, labels=None)
     played.player.settle()
     assert seen(played, 7)["metric"] == metric
+
+
+def test_nothing_is_called_taken_back_that_is_published_meanwhile(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a batch that waits, and a run that publishes it while a person takes it back
+    played.land(0)
+    put_away = withdrawing._put_away
+
+    def late(repository: Repository, model: str, gone: Sequence[Landing]) -> tuple[str, ...]:
+        publish(repository, played.player.declaration, gone[-1])
+        return put_away(repository, model, gone)
+
+    monkeypatch.setattr(withdrawing, "_put_away", late)
+    # then that is said, and done when it is asked for again
+    with pytest.raises(ConflictError, match="main holds them now; withdraw them once more"):
+        withdraw(0)
+    assert withdraw(0)["withdrawn"] == "ingested"
+
+
+def test_nothing_is_withdrawn_under_the_hands_of_a_run(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a batch that waits, and a run that begins to work on it while a person takes it back
+    played.land(0)
+    job = played.project.repository.get_job("tiny__ingest")
+    tags = {**job.tags, "dagster/partition": tiny.window(0)}
+    take_back = withdrawing.withdraw
+
+    def late(*arguments: Any, **options: Any) -> Withdrawal:
+        done: Withdrawal = take_back(*arguments, **options)
+        played.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        return done
+
+    monkeypatch.setattr("mlops_assets.cli.withdrawing.withdraw", late)
+    with pytest.raises(HomeError, match="began to work on 2024-01-01 of tiny at this very moment"):
+        withdraw(0)
+    # and while it works, nothing is touched
+    with pytest.raises(HomeError, match="withdraw it when that has ended"):
+        withdraw(0)
