@@ -18,6 +18,7 @@ from mlops_assets.monitoring.due import Work, agenda
 from mlops_assets.monitoring.meaning import other_windows
 from mlops_assets.profiles.store import Store
 from mlops_assets.resources import MODEL_TAG, RepositoryResource, StoreResource
+from mlops_assets.sensors.notes import note
 from mlops_assets.sensors.reaching import reaching
 from mlops_assets.sensors.recovery import end_dead_runs
 from mlops_assets.sensors.runs import (
@@ -223,7 +224,16 @@ def give_up(runs: RunsOfWork, work: Work, tries: Tried) -> str:
         f"the last, run {last.run_id[:8]} in Dagster, {why_ended(runs.instance, last)}; mend the "
         "cause, then land it again"
     )
-    note(runs.declaration, store, cause, work.window, "failing", reason)
+    note(
+        runs.declaration,
+        store,
+        cause=cause,
+        window=work.window,
+        trigger="data",
+        decision="held_back",
+        code="failing",
+        reason=reason,
+    )
     return reason
 
 
@@ -237,28 +247,16 @@ def note_what_was_done(
         if row["code"] != "failing" or row["cause"] in due_still or window > (until or window):
             continue
         reason = f"what was not done of {window} is done, or something newer has landed for it"
-        note(declaration, store, row["cause"], window, "done", reason)
-
-
-def note(
-    declaration: Declaration, store: Store, cause: str, window: str, code: str, reason: str
-) -> None:
-    """Write down what became of work on a window, which is no evidence for a retraining."""
-    row = {
-        "model": declaration.name,
-        "cause": cause,
-        "window": window,
-        "trigger": "data",
-        "decision": "held_back" if code == "failing" else "noted",
-        "code": code,
-        "reason": reason,
-        "champion": None,
-        # a row of before may be of a window that is declared no more
-        "decided_at": declaration.windows.ends(window).isoformat()
-        if declaration.windows.declares(window)
-        else "",
-    }
-    store.add("decisions", row)
+        note(
+            declaration,
+            store,
+            cause=row["cause"],
+            window=window,
+            trigger="data",
+            decision="noted",
+            code="done",
+            reason=reason,
+        )
 
 
 def observations(

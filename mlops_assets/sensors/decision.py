@@ -31,6 +31,7 @@ from mlops_assets.resources import (
 )
 from mlops_assets.sensors.data import may_run
 from mlops_assets.sensors.facts import Situation, rules_of
+from mlops_assets.sensors.notes import note
 from mlops_assets.sensors.reaching import reaching
 from mlops_assets.sensors.recovery import end_dead_runs
 from mlops_assets.sensors.runs import request_tags, unfinished
@@ -73,9 +74,9 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         situation = Situation.read(declaration, landed, records, mlops_ledger.get())
         cursor = seen_until(context.cursor)
         for gap in gone_without(declaration, landed, records):
-            noted += note(declaration, records, landed, gap)
+            noted += record(declaration, records, landed, gap)
         cursor, passed = overtaken(declaration, landed, records, situation.champion, cursor)
-        noted += [row for one in passed for row in note(declaration, records, landed, one)]
+        noted += [row for one in passed for row in record(declaration, records, landed, one)]
         weighed = weigh(context, declaration, landed, records, situation)
         return dg.SensorResult(
             run_requests=weighed.requests,
@@ -128,7 +129,7 @@ def weigh(
         if decided is None:
             weighed.said.append("a retraining for it is running")
             continue
-        weighed.noted.extend(note(declaration, store, landed, decided))
+        weighed.noted.extend(record(declaration, store, landed, decided))
         weighed.said.append(decided.reason)
         if decided.retrain:
             weighed.requests.append(request(declaration, decided, tries[one.cause].number))
@@ -152,22 +153,17 @@ def other_meaning(declaration: Declaration, store: Store) -> list[dict[str, Any]
     now = Meaning.declared(declaration)
     if not known or known[-1] == now:
         return []
-    newest = max(store.newest("batches", "version", model=declaration.name), default="")
-    row = {
-        "model": declaration.name,
-        "cause": f"declaration:{len(known)}",
-        "window": newest,
-        "trigger": "declaration",
-        "decision": "noted",
-        "code": "other_meaning",
-        "reason": f"{'; '.join(differences(known[-1], now))}: what was measured before is no longer "
-        "compared with, and is measured again",
-        "champion": None,
-        "decided_at": declaration.windows.ends(newest).isoformat()
-        if newest and declaration.windows.declares(newest)
-        else "",
-    }
-    store.add("decisions", row)
+    changes = "; ".join(differences(known[-1], now))
+    row = note(
+        declaration,
+        store,
+        cause=f"declaration:{len(known)}",
+        window=max(store.newest("batches", "version", model=declaration.name), default=""),
+        trigger="declaration",
+        decision="noted",
+        code="other_meaning",
+        reason=f"{changes}: what was measured before is no longer compared with, and is measured again",
+    )
     remember(declaration, store)
     return [row]
 
@@ -255,7 +251,7 @@ def overtaken(
     return cursor, [Decision(evidence, retrain=False, code="superseded", reason=reason)]
 
 
-def note(
+def record(
     declaration: Declaration, store: Store, landed: LandedWindows, decided: Decision
 ) -> list[dict[str, Any]]:
     """Write the decision down: one row for each cause and state, not one for each tick.
