@@ -15,7 +15,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from mlops_assets.batches.casting import conform
-from mlops_assets.batches.text import scan_text
+from mlops_assets.batches.text import names_in, scan_text
 from mlops_assets.errors import BatchRefusedError
 from mlops_assets.sections import Files
 from mlops_assets.windows import Windows
@@ -105,17 +105,28 @@ def columns_of(file: Path, files: Files, known: Collection[str]) -> list[str]:
         BatchRefusedError: as for `read`.
 
     """
-    frame, _ = _raw(file, files, known, whole=False)
-    return frame.collect_schema().names()
+    text = _is_text(file, files)
+    with _told(file):
+        return names_in(file, files, known) if text else scan(file).collect_schema().names()
 
 
-def _raw(
-    file: Path, files: Files, known: Collection[str], *, whole: bool = True
-) -> tuple[pl.LazyFrame, bool]:
-    """Open a file lazily as it is; also say whether it is text.
+def _raw(file: Path, files: Files, known: Collection[str]) -> tuple[pl.LazyFrame, bool]:
+    """Open a file lazily as it is, its rows tried and counted; also say whether it is text."""
+    text = _is_text(file, files)
+    with _told(file):
+        frame = scan_text(file, files, known) if text else scan(file)
+        # ragged lines are an error, but only where each column is read: find out now
+        columns = [pl.all().count().name.prefix("count of ")] if text else []
+        rows = int(frame.select(pl.len(), *columns).collect(engine="streaming")["len"][0])
+        if rows > files.max_rows:
+            raise BatchRefusedError(
+                f"it has {rows:,} rows; files.max_rows declares {files.max_rows:,} as the most"
+            )
+    return frame, text
 
-    Its rows are tried, and counted, unless only its head is wanted and not the `whole` of it.
-    """
+
+def _is_text(file: Path, files: Files) -> bool:
+    """Say whether a file is text, of those that can be landed."""
     if not file.is_file():
         raise BatchRefusedError(f"no file {file}")
     kind = ending(file)
@@ -128,19 +139,7 @@ def _raw(
             raise BatchRefusedError(
                 f"it has {size:,} bytes; files.max_bytes declares {files.max_bytes:,} as the most"
             )
-        text = kind not in _PARQUET
-        frame = scan_text(file, files, known) if text else scan(file)
-        if not whole:
-            frame.collect_schema()
-            return frame, text
-        # ragged lines are an error, but only where each column is read: find out now
-        columns = [pl.all().count().name.prefix("count of ")] if text else []
-        rows = int(frame.select(pl.len(), *columns).collect(engine="streaming")["len"][0])
-        if rows > files.max_rows:
-            raise BatchRefusedError(
-                f"it has {rows:,} rows; files.max_rows declares {files.max_rows:,} as the most"
-            )
-    return frame, text
+    return kind not in _PARQUET
 
 
 @contextmanager

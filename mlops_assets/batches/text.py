@@ -7,8 +7,9 @@ import csv
 import gzip
 import io
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
@@ -27,6 +28,27 @@ _MARKS = (
 )
 
 
+@dataclass(frozen=True)
+class _Written:
+    """How a text file is written, as far as its first bytes tell."""
+
+    encoding: str
+    separator: str
+    lone_returns: bool  # lines end in a carriage return alone
+    skipped: int  # lines before the header
+    names: list[str]
+
+
+def names_in(file: Path, files: Files, columns: Collection[str]) -> list[str]:
+    """Return the names in a CSV's header, of which no more is read than its first bytes.
+
+    Raises:
+        BatchRefusedError: it is empty, or has two columns of one name.
+
+    """
+    return _written(file, files, columns).names
+
+
 def scan_text(file: Path, files: Files, columns: Collection[str]) -> pl.LazyFrame:
     """Open a CSV lazily, each column as text; lines without any value are left out.
 
@@ -36,25 +58,40 @@ def scan_text(file: Path, files: Files, columns: Collection[str]) -> pl.LazyFram
         columns: the names that the contracts know, by which the separator is told.
 
     Raises:
-        BatchRefusedError: it is larger than declared, not of its encoding, without a header, or has
-            two columns of one name.
+        BatchRefusedError: it is empty, larger than declared, not of its encoding, or has two
+            columns of one name.
         PolarsError: it is no CSV.
 
     """
+    written = _written(file, files, columns)
+    # read in place, if Polars can: a large file is not held in memory
+    in_place = (
+        file.suffix.lower() != ".gz"
+        and not written.lone_returns
+        and codecs.lookup(written.encoding).name in ("utf-8", "utf-8-sig", "ascii")
+    )
+    source: Path | bytes = file
+    if in_place:
+        _all_utf8(file)
+        _not_cut_off(file, len(written.names), written.separator)
+    else:
+        source = _as_utf8(file, written, files.max_bytes)
+    text = pl.scan_csv(
+        source,
+        separator=written.separator,
+        infer_schema=False,
+        glob=False,
+        skip_lines=written.skipped,
+    )
+    names = text.collect_schema().names()
+    return text.filter(~pl.all_horizontal(pl.col(names).str.strip_chars().fill_null("") == ""))
+
+
+def _written(file: Path, files: Files, columns: Collection[str]) -> _Written:
     with _opened(file) as stream:
         head = stream.read(_HEAD)
     encoding = files.encoding or _encoding_of(head)
     start = codecs.getincrementaldecoder(encoding)(errors="replace").decode(head)
-    # read in place, if Polars can: a large file is not held in memory
-    lone_returns = "\r" in start and "\n" not in start
-    in_place = (
-        file.suffix.lower() != ".gz"
-        and not lone_returns
-        and codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
-    )
-    if in_place:
-        _all_utf8(file)
-    source = file if in_place else _as_utf8(file, encoding, files.max_bytes, lines=lone_returns)
     lines = start.removeprefix("\ufeff").splitlines()
     separator: str | None = files.separator
     skipped = 0
@@ -62,16 +99,12 @@ def scan_text(file: Path, files: Files, columns: Collection[str]) -> pl.LazyFram
         separator, skipped = separator or lines[0][-1], 1  # Excel's own way to say it
     while skipped < len(lines) and not lines[skipped].strip():
         skipped += 1
-    header = lines[skipped] if skipped < len(lines) else ""
-    separator = separator or _separator_of(header, columns)
-    _one_of_each(header, separator)
-    if in_place:
-        _not_cut_off(file, len(_fields(header, separator)), separator)
-    text = pl.scan_csv(
-        source, separator=separator, infer_schema=False, glob=False, skip_lines=skipped
-    )
-    names = text.collect_schema().names()
-    return text.filter(~pl.all_horizontal(pl.col(names).str.strip_chars().fill_null("") == ""))
+    if skipped == len(lines):
+        raise BatchRefusedError("it is empty")
+    separator = separator or _separator_of(lines[skipped], columns)
+    names = _fields(lines[skipped], separator)
+    _one_of_each(names)
+    return _Written(encoding, separator, "\r" in start and "\n" not in start, skipped, names)
 
 
 @contextmanager
@@ -123,8 +156,8 @@ def _not_cut_off(file: Path, fields: int, separator: str) -> None:
         )
 
 
-def _as_utf8(file: Path, encoding: str, most: int, *, lines: bool) -> bytes:
-    decoder = codecs.getincrementaldecoder(encoding)()
+def _as_utf8(file: Path, written: _Written, most: int) -> bytes:
+    decoder = codecs.getincrementaldecoder(written.encoding)()
     made, read = io.BytesIO(), 0
     with _opened(file) as stream:
         while True:
@@ -136,13 +169,13 @@ def _as_utf8(file: Path, encoding: str, most: int, *, lines: bool) -> bytes:
                     "declares as the most"
                 )
             text = decoder.decode(piece, final=not piece)
-            made.write((text.replace("\r", "\n") if lines else text).encode())
+            made.write((text.replace("\r", "\n") if written.lone_returns else text).encode())
             if not piece:
                 return made.getvalue().removeprefix(codecs.BOM_UTF8)
 
 
-def _fields(header: str, separator: str) -> list[str]:
-    return next(csv.reader([header], delimiter=separator), [])
+def _fields(line: str, separator: str) -> list[str]:
+    return next(csv.reader([line], delimiter=separator), [])
 
 
 def _separator_of(header: str, columns: Collection[str]) -> str:
@@ -155,8 +188,8 @@ def _separator_of(header: str, columns: Collection[str]) -> str:
     return max(SEPARATORS, key=found)  # of equals, the first
 
 
-def _one_of_each(header: str, separator: str) -> None:
-    twice = [name for name, count in Counter(_fields(header, separator)).items() if count > 1]
+def _one_of_each(names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if named := [f"`{name}`" for name in twice if name.strip()]:
         raise BatchRefusedError(
             f"it has more than one column {' and '.join(named)}; which one is meant can't be told"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import dataframely as dy
 import polars as pl
 import pytest
 
-from mlops_assets.batches.reading import Opened, ending, read, scan, stem
+from mlops_assets.batches.reading import Opened, columns_of, ending, read, scan, stem
 from mlops_assets.errors import BatchRefusedError
 from mlops_assets.sections import Files
 
@@ -175,6 +176,16 @@ def test_a_file_is_the_one_that_is_named_whatever_its_name(name: str, tmp_path: 
     assert rows(folder / f"{name}.csv") == ROWS
     assert rows(folder / f"{name}.csv.gz") == ROWS
     assert scan(str(folder / f"{name}.parquet")).collect().rows() == ROWS
+
+
+def test_the_names_of_columns_are_told_by_the_first_bytes(tmp_path: Path) -> None:
+    packed = gzip.compress(random.Random(1).randbytes(1 << 20).hex().encode())
+    file = tmp_path / "a.csv.gz"
+    file.write_bytes(gzip.compress(TEXT.encode()) + packed[:-9])  # cut off far behind the header
+
+    assert columns_of(file, Files(), Visit.column_names()) == ["id", "spend", "note"]
+    with pytest.raises(BatchRefusedError, match="ended before"):
+        opened(file)
 
 
 def test_endings_are_told_whatever_their_case() -> None:
