@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mlops_assets.batches.reading import row_count
 from mlops_assets.errors import DeclarationError, did_you_mean
 from mlops_assets.windows import Windows
 from mlops_assets.words import counted, visible
@@ -108,8 +109,7 @@ def check(
             )
     schema = tuple(_schema_problems(frame, contract, not_cast or {}))
     if schema:
-        rows = int(frame.select(pl.len()).collect(engine="streaming").item())
-        return Report(rows, schema, (), {})
+        return Report(row_count(frame), schema, (), {})
     columns = contract.columns()
     counts = (
         frame.select(
@@ -140,8 +140,9 @@ def check(
     ]
     if duplicated := rows - _distinct(frame, key, rows):
         quality.append(
-            f"{counted(duplicated, 'row')} {'repeats' if duplicated == 1 else 'repeat'} the key {', '.join(f'`{k}`' for k in key)}"
-            + _examples(frame, key)
+            f"{counted(duplicated, 'row')} {'repeats' if duplicated == 1 else 'repeat'} the key "
+            f"{', '.join(f'`{k}`' for k in key)}"
+            f", as {_shown(_repeated(frame, key), key)}"
         )
     limits = {name: (null_shares or {}).get(name, max_null_share) for name in columns}
     quality += [
@@ -150,7 +151,7 @@ def check(
         if column.nullable and nulls[name] > limits[name]
     ]
     quality += _broken_rules(frame, contract, key)
-    quality += _at_odds(frame, key, beside or Beside())
+    quality += _at_odds(frame, key, rows, beside or Beside())
     return Report(rows, (), tuple(quality), facts)
 
 
@@ -185,7 +186,7 @@ def _distinct(frame: pl.LazyFrame, key: Sequence[str], rows: int) -> int:
     )
 
 
-def _at_odds(frame: pl.LazyFrame, key: Sequence[str], beside: Beside) -> list[str]:
+def _at_odds(frame: pl.LazyFrame, key: Sequence[str], rows: int, beside: Beside) -> list[str]:
     """Compare the rows with what else is known of the window."""
     there = frame.collect_schema()
 
@@ -202,48 +203,44 @@ def _at_odds(frame: pl.LazyFrame, key: Sequence[str], beside: Beside) -> list[st
 
     problems = []
     if beside.batch is not None and (wrong := differing(beside.batch)) is not None:
-        problems += wrong or _unmatched(frame, beside.batch, key, beside.min_matched_share)
+        problems += wrong or _unmatched(frame, beside.batch, key, rows, beside.min_matched_share)
     if beside.before is not None and differing(beside.before) == []:
         problems += _dropped(frame, beside.before, key)
     return problems
 
 
 def _unmatched(
-    labels: pl.LazyFrame, batch: pl.LazyFrame, key: Sequence[str], least: float
+    labels: pl.LazyFrame, batch: pl.LazyFrame, key: Sequence[str], rows: int, least: float
 ) -> list[str]:
     strangers = labels.select(key).join(batch.select(key), on=key, how="anti", nulls_equal=True)
-    number, rows = (
-        int(frame.select(pl.len()).collect(engine="streaming").item())
-        for frame in (strangers, labels)
-    )
+    number = row_count(strangers)
     share = 1 - number / rows
     if share >= least and (share > 0 or least == 0):
         return []
     return [
         f"{number:,} of {rows:,} rows have keys that are not in the window's batch"
-        f"{_named(strangers, key)}; at least {least:.1%} must be, as labels.min_matched_share "
+        f", as {_shown(strangers, key)}; at least {least:.1%} must be, as labels.min_matched_share "
         "declares"
     ]
 
 
 def _dropped(frame: pl.LazyFrame, before: pl.LazyFrame, key: Sequence[str]) -> list[str]:
     missing = before.select(key).join(frame.select(key), on=key, how="anti", nulls_equal=True)
-    number = int(missing.select(pl.len()).collect(engine="streaming").item())
+    number = row_count(missing)
     if not number:
         return []
-    rows = int(before.select(pl.len()).collect(engine="streaming").item())
     return [
-        f"{number:,} of the {rows:,} rows that landed before are not in it and would be dropped"
-        f"{_named(missing, key)}; land all rows, or `mlops land --replace` if they are to go, or "
+        f"{number:,} of the {row_count(before):,} rows that landed before are not in it and would be dropped"
+        f", as {_shown(missing, key)}; land all rows, or `mlops land --replace` if they are to go, or "
         "declare `deliveries: append` if each file brings more rows"
     ]
 
 
-def _named(frame: pl.LazyFrame, key: Sequence[str]) -> str:
+def _shown(frame: pl.LazyFrame, key: Sequence[str]) -> str:
     """Name some keys."""
     # not the least ones: sorting needs them all
     some = frame.select(key).head(SHOWN).collect(engine="streaming").sort(key)
-    return ", as " + "; ".join("/".join(map(visible, row)) for row in some.iter_rows())
+    return "; ".join("/".join(map(visible, row)) for row in some.iter_rows())
 
 
 def _foreign_windows(frame: pl.LazyFrame, window: str, windows: Windows, time: str) -> list[str]:
@@ -260,12 +257,11 @@ def _foreign_windows(frame: pl.LazyFrame, window: str, windows: Windows, time: s
     return [f"{int(other['len'].sum()):,} rows are not of window {window}: {where}"]
 
 
-def _examples(frame: pl.LazyFrame, key: Sequence[str]) -> str:
+def _repeated(frame: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
+    """Return the first of the keys that several rows have."""
     times = "\0times"  # a key may be called `len`
     tallied = frame.group_by(key).len(times).filter(pl.col(times) > 1)
-    repeated = tallied.drop(times).bottom_k(SHOWN, by=key)
-    some = repeated.collect(engine="streaming").sort(key)
-    return ", as " + "; ".join("/".join(map(visible, row)) for row in some.iter_rows())
+    return tallied.drop(times).bottom_k(SHOWN, by=key)
 
 
 def _broken_rules(frame: pl.LazyFrame, contract: type[dy.Schema], key: Sequence[str]) -> list[str]:

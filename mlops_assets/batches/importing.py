@@ -18,6 +18,7 @@ from polars.exceptions import PolarsError
 
 from mlops_assets.batches.checks import SHOWN, Report
 from mlops_assets.batches.dvc import Broken
+from mlops_assets.batches.held import Held, held
 from mlops_assets.batches.landing import (
     KINDS,
     MAIN,
@@ -136,7 +137,7 @@ def bring(
     What main or a landing branch holds already is left as it is. Only what `replaces` may lack
     rows that landed before.
     """
-    held = {info.path: info.checksum for info in repository.objects(MAIN, f"{declaration.name}/")}
+    main = held(repository, declaration.name, MAIN)
     for piece in pieces:
         try:
             with delivered(
@@ -148,7 +149,7 @@ def bring(
                 replace=replaces,
             ) as delivery:
                 yield _bring(
-                    repository, declaration, piece, delivery, metadata, held, dry_run=dry_run
+                    repository, declaration, piece, delivery, metadata, main, dry_run=dry_run
                 )
         except BatchRefusedError as error:
             yield Outcome("refused", piece.names, piece.kind, piece.window, problems=(str(error),))
@@ -160,13 +161,13 @@ def _bring(
     piece: Piece,
     delivery: Delivery,
     metadata: Mapping[str, str],
-    held: Mapping[str, str],
+    main: Held,
     *,
     dry_run: bool,
 ) -> Outcome:
     kind, window, version = piece.kind, piece.window, delivery.version
     known = {one.version: one for one in landings(repository, declaration.name, kind, window)}
-    if held.get(declaration.path(kind, window)) == version:
+    if main.there[kind].get(window) == version:
         return Outcome("unchanged", piece.names, kind, window)
     others = beside(
         repository, declaration, kind, window, version=version, replaces=delivery.replaces

@@ -27,6 +27,7 @@ from mlops_assets.batches.reading import (
     checksum,
     columns_of,
     read,
+    row_count,
     scan,
     stem,
     window_of,
@@ -289,7 +290,7 @@ def delivered(
             path = declaration.path(kind, window)
             earlier = _rows(repository, before, path)
             write_parquet(_appended(earlier, opened.frame, file), content)
-            if _count(scan(content)) == _count(earlier):
+            if row_count(scan(content)) == row_count(earlier):
                 # it brought nothing new: what is there stays, to the byte
                 content.write_bytes(repository.read(before, path))
         elif opened.as_is:
@@ -370,7 +371,7 @@ def put(
     known = landings(repository, declaration.name, kind, window)
     if not taken_back and repository.tags(withdrawal_tag(declaration.name, kind, window, version)):
         return None
-    if _on_main(repository, path) == version:
+    if held(repository, declaration.name, MAIN).there[kind].get(window) == version:
         # it passed once, and landed last: it is meant
         for landing in known:
             if not landing.refused and landing.branch != branch:
@@ -389,18 +390,13 @@ def put(
         repository.create_branch(branch, MAIN)
     details = {
         **(metadata or {}),
-        "mlops.kind": kind,
-        "mlops.window": window,
-        "mlops.model": declaration.name,
-        "mlops.version": version,
+        **_named(declaration, delivery),
         "mlops.landing": "landed",
         **_noted(delivery),
     }
     try:
         with repository.transaction(
-            branch,
-            f"{declaration.name}: {kind} of {window} landed",
-            details,
+            branch, f"{declaration.name}: {kind} of {window} landed", details
         ) as transaction:
             transaction.put(path, delivery.content, immutable=immutable)
             transaction.remove(_report(declaration, kind, window))
@@ -447,10 +443,7 @@ def reconsider(repository: Repository, declaration: Declaration, landing: Landin
         same = report.problems == landing.problems
         return landing if same else refuse(repository, declaration, landing, report)
     details = {
-        "mlops.kind": landing.kind,
-        "mlops.window": landing.window,
-        "mlops.model": declaration.name,
-        "mlops.version": landing.version,
+        **_named(declaration, landing),
         "mlops.landing": "landed",
         **_noted(landing),
     }
@@ -535,10 +528,7 @@ def refuse(
     Refusing twice for the same reasons is the same refusal.
     """
     details = {
-        "mlops.kind": landing.kind,
-        "mlops.window": landing.window,
-        "mlops.model": declaration.name,
-        "mlops.version": landing.version,
+        **_named(declaration, landing),
         "mlops.landing": "refused",
         "mlops.problems": json.dumps(list(report.problems)),
         **_noted(landing),
@@ -551,17 +541,7 @@ def refuse(
             _report(declaration, landing.kind, landing.window),
             json.dumps({**report.as_json(), "version": landing.version}, indent=1).encode(),
         )
-    return Landing(
-        landing.branch,
-        landing.kind,
-        landing.window,
-        landing.version,
-        transaction.commit_id,
-        refused=True,
-        problems=report.problems,
-        notes=landing.notes,
-        replaces=landing.replaces,
-    )
+    return replace(landing, commit=transaction.commit_id, refused=True, problems=report.problems)
 
 
 def refuse_on_main(
@@ -604,13 +584,7 @@ def publish(
             f"{landing.kind} of {landing.window} was refused: {'; '.join(landing.problems)}",
             landing.problems,
         )
-    details = {
-        **(metadata or {}),
-        "mlops.model": declaration.name,
-        "mlops.kind": landing.kind,
-        "mlops.window": landing.window,
-        "mlops.version": landing.version,
-    }
+    details = {**(metadata or {}), **_named(declaration, landing)}
     message = f"{declaration.name}: {landing.kind} of {landing.window} published"
     try:
         # a corrected window may land twice before either is published: the newer one is meant.
@@ -660,7 +634,7 @@ def _newest_rows(
     if commit is None:
         return None
     rows = _rows(repository, commit, declaration.path(kind, window))
-    return rows if _count(rows) else None
+    return rows if row_count(rows) else None
 
 
 def _newest(
@@ -681,13 +655,18 @@ def _newest(
     return main.commit if version not in (None, but) else None
 
 
-def _count(frame: pl.LazyFrame) -> int:
-    return int(frame.select(pl.len()).collect(engine="streaming").item())
-
-
 def _rows(repository: Repository, ref: str, path: str) -> pl.LazyFrame:
     location = repository.location(ref, path)
     return scan(location.uri, location.storage_options)
+
+
+def _named(declaration: Declaration, landed: Landing | Delivery) -> dict[str, str]:
+    return {
+        "mlops.model": declaration.name,
+        "mlops.kind": landed.kind,
+        "mlops.window": landed.window,
+        "mlops.version": landed.version,
+    }
 
 
 def _noted(landed: Landing | Delivery) -> dict[str, str]:
@@ -699,10 +678,3 @@ def _noted(landed: Landing | Delivery) -> dict[str, str]:
 
 def _report(declaration: Declaration, kind: Kind, window: str) -> str:
     return f"{declaration.name}/reports/{kind}/{window}.json"
-
-
-def _on_main(repository: Repository, path: str) -> str | None:
-    try:
-        return repository.stat(MAIN, path).checksum
-    except ObjectNotFoundError:
-        return None

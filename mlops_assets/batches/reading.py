@@ -64,6 +64,11 @@ def scan(file: Path | str, storage_options: Mapping[str, str | int] | None = Non
     )
 
 
+def row_count(frame: pl.LazyFrame) -> int:
+    """Count a frame's rows."""
+    return int(frame.select(pl.len()).collect(engine="streaming").item())
+
+
 def read(
     file: Path,
     contract: type[dy.Schema],

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_assets import clock
-from mlops_assets.batches.held import STAGES, held, mark_of
+from mlops_assets.batches.held import held, mark_of
 from mlops_assets.batches.landing import (
     KINDS,
     MAIN,
@@ -109,7 +109,7 @@ def withdrawals(repository: Repository, model: str) -> list[dict[str, Any]]:
     """Return what is withdrawn of main by now: kind, window, and by whom, when and why; sorted."""
     main = held(repository, model, MAIN)
     found = []
-    for kind in STAGES:
+    for kind in KINDS:
         for window, version in sorted(main.withdrawn[kind].items()):
             said = json.loads(repository.read(main.commit, mark_of(model, kind, window, version)))
             told = {name: str(said.get(name, "")) for name in ("by", "at", "reason")}
