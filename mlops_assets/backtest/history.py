@@ -62,7 +62,7 @@ class History:
         """Count a window's labels, once."""
         if window not in self._counts:
             target = pl.col(TARGET)
-            frame = pl.scan_parquet(self.folder / f"{window}.parquet")
+            frame = scan_file(self.folder / f"{window}.parquet")
             rows, total = (
                 frame.select(target.count(), target.cast(pl.Float64).sum().alias("sum"))
                 .collect(engine="streaming")

@@ -405,7 +405,7 @@ class Declared:
 def declared_problems(declaration: Declaration) -> list[Finding]:
     """Return what is wrong with a declaration, as far as can be known without data.
 
-    What nobody foresaw is a finding too: checking one declaration never stops another's.
+    An error of ours that none of the checks turned into a finding is one too.
     """
     try:
         return Declared(declaration).problems()

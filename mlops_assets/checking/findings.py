@@ -141,7 +141,7 @@ def of_fields(error: ValidationError) -> list[Finding]:
             message = f"no such field{did_you_mean(str(field[-1]), _fields(field[:-1]))}"
         elif one["type"] == "missing":
             message = f"`{field[-1]}` is missing"
-        elif raised is None and one["type"] != "missing":
+        elif raised is None:
             message = f"{_short(one['input'])}: {message}"
         found.append(Finding(field, message))
     return found

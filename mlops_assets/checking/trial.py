@@ -6,7 +6,7 @@ import builtins
 import datetime as dt
 import importlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +17,7 @@ from polars.exceptions import PolarsError
 from mlops_assets.checking.declared import Declared
 from mlops_assets.checking.findings import Finding, in_module
 from mlops_assets.declaration import Declaration, load
-from mlops_assets.errors import DeclarationError, FeatureError, TrainingError
+from mlops_assets.errors import FeatureError, TrainingError
 from mlops_assets.features.expressions import code_version, kinds
 from mlops_assets.features.row_by_row import opaque, shown, tried
 
@@ -28,7 +28,16 @@ _LATER = dt.timedelta(days=400)  # another day, month and year
 def trial_problems(declaration: Declaration) -> list[Finding]:
     """Return what trying tells of a declaration in which nothing else is wrong."""
     declared = Declared(declaration)
-    return [*_training(declared), *_another_day(declared), *_made_rows(declared)]
+    later = load_later(declaration.features)
+    if not isinstance(later, Mapping):
+        later = None
+    # which of them the nodes don't tell: those are tried on rows
+    untold = opaque(declared.features, declared.batch)
+    return [
+        *_training(declared),
+        *(_another_day(declared, later, untold) if later is not None else ()),
+        *(_made_rows(declared, later or {}, untold) if untold else ()),
+    ]
 
 
 def _training(declared: Declared) -> Iterator[Finding]:
@@ -62,15 +71,12 @@ def _training(declared: Declared) -> Iterator[Finding]:
         yield Finding(("training", "parameters"), str(error))
 
 
-def _another_day(declared: Declared) -> Iterator[Finding]:
-    """Load the expressions as on another day: those that chance or the clock made are others."""
-    reference = declared.declaration.features
-    again = load_later(reference)
-    if not isinstance(again, Mapping):
-        return
-    untold = opaque(declared.features, declared.batch)
+def _another_day(
+    declared: Declared, later: Mapping[str, Any], untold: Collection[str]
+) -> Iterator[Finding]:
+    """Compare the expressions as of another day: those that chance or the clock made are others."""
     for name, one in declared.features.items():
-        other = again.get(name)
+        other = later.get(name)
         same = isinstance(other, pl.Expr) and code_version({name: one}) == code_version(
             {name: other}
         )
@@ -79,23 +85,20 @@ def _another_day(declared: Declared) -> Iterator[Finding]:
                 ("features",),
                 f"feature `{name}` is {shown(one)}: it is another one each time that its module is "
                 "loaded, by chance or by the clock; a feature must follow from its own row alone",
-                *in_module(reference, name),
+                *in_module(declared.declaration.features, name),
             )
 
 
-def _made_rows(declared: Declared) -> Iterator[Finding]:
+def _made_rows(
+    declared: Declared, later: Mapping[str, Any], untold: Mapping[str, pl.Expr]
+) -> Iterator[Finding]:
     """Try what nodes don't tell on rows made by the contract, where such can be made."""
-    reference = declared.declaration.features
-    untold = opaque(declared.features, declared.batch)
-    if not untold:
-        return
     try:
         rows = load(declared.declaration.batches.contract).sample(ROWS)
     except Exception:  # noqa: BLE001 rules of any kind may make rows impossible; real ones will tell
         return
-    later = load_later(reference)
     for name, one in untold.items():
-        other = later.get(name) if isinstance(later, Mapping) else None
+        other = later.get(name)
         try:
             found = tried(rows, {name: one}).get(name)
             if found is None and isinstance(other, pl.Expr):
@@ -104,10 +107,10 @@ def _made_rows(declared: Declared) -> Iterator[Finding]:
                     found = (
                         f"feature `{name}` is {shown(one)}: it gives other values on another day"
                     )
-        except (PolarsError, DeclarationError):
+        except PolarsError:
             continue  # not made for such rows
         if found is not None:
-            yield Finding(("features",), found, *in_module(reference, name))
+            yield Finding(("features",), found, *in_module(declared.declaration.features, name))
 
 
 def load_later(reference: str) -> Any:

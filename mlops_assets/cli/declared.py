@@ -42,8 +42,7 @@ def declared(project: Project) -> Declared:
         return found
     try:
         found = Declared(
-            project.declarations,
-            {name: str(error) for name, error in getattr(project, "broken", {}).items()},
+            project.declarations, {name: str(error) for name, error in project.broken.items()}
         )
     except DeclarationError as error:
         return Declared(unread=str(error))

@@ -125,8 +125,7 @@ def show_windows(model: dict[str, Any]) -> None:
             f"{one['rows']:,}",
             version,
             Text(one["verdict"], style=style),
-            *(figure(one[key], 4) for key in ("score", "limit")),
-            *(figure(one[key], 4) for key in ("estimate", "metric")),
+            *(figure(one[key]) for key in ("score", "limit", "estimate", "metric")),
         )
     stdout.print()
     say(f"windows, the newest first; {metric} as expected once scored, and as measured", 2)
@@ -142,11 +141,11 @@ def show_windows(model: dict[str, Any]) -> None:
         say(f"[dim]{shown(reference)}[/dim]", 2)
 
 
-def figure(value: float | None, digits: int) -> str:
+def figure(value: float | None) -> str:
     """Return a number in a column's width, or nothing."""
     if value is None:
         return ""
-    return f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def say(markup: str, indent: int = 0, *, style: str = "") -> None:
