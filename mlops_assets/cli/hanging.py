@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from mlops_assets.sensors.recovery import Life
 
-LONG_MINUTES = 120  # `retraining.in_flight_minutes` unless declared
 STOPPING_MINUTES = 5  # Dagster itself marks a run as cancelled after three
 # file, and what finds anything to tell in it
 ASKED = {
@@ -41,9 +40,15 @@ class Halted:
     sensors: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
-def read_halted(home: Home, models: Collection[str]) -> Halted:
-    """Return what of some models does not go on by itself."""
-    if not models or not may_be_halted(home.dagster):
+def read_halted(home: Home, longest: Mapping[str, float]) -> Halted:
+    """Return what of some models does not go on by itself.
+
+    Args:
+        home: whose Dagster is asked.
+        longest: model -> minutes that a run of it may take, `retraining.in_flight_minutes`.
+
+    """
+    if not longest or not may_be_halted(home.dagster):
         return Halted()
     import dagster as dg
 
@@ -51,7 +56,7 @@ def read_halted(home: Home, models: Collection[str]) -> Halted:
     served = "mlops dev" in (home.holder() or "")
     with dg.DagsterInstance.get() as instance:
         return Halted(
-            hanging_runs(instance, models, served=served), stopped_sensors(instance, models)
+            hanging_runs(instance, longest, served=served), stopped_sensors(instance, longest)
         )
 
 
@@ -76,7 +81,7 @@ def _finds(file: Path, question: str) -> bool:
 
 
 def hanging_runs(
-    instance: dg.DagsterInstance, models: Collection[str], *, served: bool
+    instance: dg.DagsterInstance, longest: Mapping[str, float], *, served: bool
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the runs that do not end by themselves, the oldest first, each with what to do.
 
@@ -91,12 +96,13 @@ def hanging_runs(
     found: dict[str, list[dict[str, Any]]] = {}
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED), ascending=True):
         run = record.dagster_run
-        of = sorted({model for model, _ in work_of(run)} & set(models))
+        of = sorted({model for model, _ in work_of(run)} & set(longest))
         if not of:
             continue
         status, minutes = run.status.value, age_minutes(record)
         life = "unknown" if status == "QUEUED" else life_of(instance, record)
-        said = why_it_hangs(status, life, minutes, served=served)
+        most = max(longest[model] for model in of)
+        said = why_it_hangs(status, life, minutes, most, served=served)
         if said is None:
             continue
         if not minutes:
@@ -116,7 +122,7 @@ def hanging_runs(
 
 
 def why_it_hangs(
-    status: str, life: Life, minutes: float, *, served: bool
+    status: str, life: Life, minutes: float, longest: float, *, served: bool
 ) -> tuple[str, str] | None:
     """Return why a run does not end by itself, and what to do; None where it may well."""
     terminate = "look at it in Dagster, and terminate it there"
@@ -127,7 +133,7 @@ def why_it_hangs(
         return "it was told to stop and has not", terminate
     if status in ("QUEUED", "NOT_STARTED"):
         return None if served or life == "lives" else ("it waits for a daemon", "mlops dev")
-    if minutes > LONG_MINUTES:
+    if minutes > longest:
         return f"it has been running for {minutes:.0f} minutes", terminate
     return None
 

@@ -22,6 +22,7 @@ from mlops_assets.monitoring.due import Agenda, agenda
 from mlops_assets.monitoring.meaning import Series, other_windows
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
+from mlops_assets.sections import Retraining
 from mlops_assets.versions import Repository, existing_repository
 from mlops_assets.words import counted
 
@@ -64,7 +65,9 @@ def read_status(model: str | None = None) -> dict[str, Any]:
     repository = existing_repository(home.repository, home.cache)
     store, ledger = Store(home.store), Ledger(home.ledger)
     wanted = [name for name in models if model is None or name == model]
-    halted, holder = read_halted(home, wanted), home.holder()
+    rules = {name: one.retraining for name, one in said.models.items()}
+    longest = {name: rules.get(name, Retraining()).in_flight_minutes for name in wanted}
+    halted, holder = read_halted(home, longest), home.holder()
     found = []
     for name in wanted:
         one = of_model(name, store, ledger, repository, said.models.get(name))
