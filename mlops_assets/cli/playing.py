@@ -38,7 +38,6 @@ class Player:
     tell: Callable[[str], None]
     instance: dg.DagsterInstance = field(init=False)
     cursors: dict[str, str | None] = field(default_factory=dict)
-    served: list[str | None] = field(default_factory=list)  # the keys of the runs, in order
     runs: int = 0
     failed: list[str] = field(default_factory=list)  # runs that failed, but not by a refusal
 
@@ -65,7 +64,6 @@ class Player:
         fresh = [one for one in result.run_requests or [] if not self.was_served(one)]
         for request in fresh:
             self.execute(str(definition.job_name), request, name)
-            self.served.append(request.run_key)
         return len(fresh)
 
     def was_served(self, request: dg.RunRequest) -> bool:
