@@ -10,7 +10,7 @@ from mlops_assets.cli.landing import Outcome
 @pytest.mark.parametrize(
     ("holder", "said"),
     [
-        (None, "`mlops dev`) ingests it"),
+        (None, "It waits on its branch; `mlops dev` ingests it"),
         ("`mlops dev` (process 7)", "`mlops dev` (process 7) picks it up within seconds"),
         ("`mlops replay tiny` (process 7)", "takes it in, if it plays that far"),
         ("`mlops replay other` (process 7)", "is done, `mlops dev` ingests it"),
