@@ -25,10 +25,13 @@ from mlops_assets.versions import open_repository
 VARIABLES = ("DAGSTER_HOME", "MLOPS_REPOSITORY", "MLOPS_STORE", "MLFLOW_TRACKING_URI")
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+@pytest.fixture(autouse=True, scope="module")
+def _bare_environment() -> Iterator[None]:
+    # of the module: what a test before it opened would be meant by its first home too
+    with pytest.MonkeyPatch.context() as patch:
+        for name in VARIABLES:
+            patch.delenv(name, raising=False)
+        yield
 
 
 def nothing(_files: int) -> None:
