@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from mlops_assets.batches.landing import Kind, land
+from mlops_assets.cli.connections import kept_open
 from mlops_assets.cli.playing import Player
 from mlops_assets.cli.project import Project
 from mlops_assets.cli.status import read_status
@@ -112,6 +113,13 @@ def declaration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Declaratio
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(project)
         yield Declaration.model_validate(declared["attributes"]).within("tiny_project.defs.tiny")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kept_open() -> Iterator[None]:
+    """Keep Dagster's databases open, as a replay does: most of a test's time goes into them."""
+    with kept_open():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -76,11 +76,12 @@ def ask_for_retraining(model: str, reason: str) -> dict[str, Any]:
             "outcome": "requested",
             "message": f"Requested; {holder} starts it within seconds. See `mlops status {model}`.",
         }
+    from mlops_assets.cli.connections import kept_open
     from mlops_assets.cli.output import stderr
     from mlops_assets.cli.playing import Player
     from mlops_assets.cli.recovery import recover
 
-    with project.home.held(f"mlops retrain {model}"):
+    with project.home.held(f"mlops retrain {model}"), kept_open():
         at = write_control(store, model, "retrain", reason)
         cause = f"manual:{at}"
 

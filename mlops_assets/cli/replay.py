@@ -158,6 +158,7 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
             stderr.print(f"  skipped {line}", markup=False)
         reconsider_refused(repository, declaration)
         windows = in_turn(repository, store, declaration, files, until)
+        from mlops_assets.cli.connections import kept_open
         from mlops_assets.cli.playing import Player
         from mlops_assets.cli.recovery import recover
         from mlops_assets.cli.worth import measure
@@ -167,7 +168,10 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
             BarColumn(),
             MofNCompleteColumn(),
         )
-        with Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True) as progress:
+        with (
+            kept_open(),
+            Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True) as progress,
+        ):
             task = progress.add_task(f"{model}: opening", total=len(windows))
 
             def tell(message: str) -> None:
