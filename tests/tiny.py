@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tests import forked
+
 MODEL = "tiny"
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)  # a Monday
 BIN = Path(sys.executable).parent
@@ -175,15 +177,7 @@ def environment(project: Path) -> dict[str, str]:
 
 def mlops(project: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run the command as a person would, in the project's folder."""
-    done = subprocess.run(
-        [str(BIN / "mlops"), *arguments],
-        cwd=project,
-        env=environment(project),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = forked.run(BIN / "mlops", arguments, project, environment(project))
     if check and done.returncode != 0:
         raise AssertionError(
             f"mlops {arguments} exited {done.returncode}:\n{done.stdout}{done.stderr}"
