@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 
@@ -75,6 +76,27 @@ def test_a_database_that_cant_be_written_or_is_full_is_a_line(tmp_path: Path) ->
 def test_too_little_memory_is_a_line() -> None:
     for error in (MemoryError(), wrapped(duckdb.OutOfMemoryException("out of memory"))):
         assert "more memory" in str(foreseen(error)) or "memory for it" in str(foreseen(error))
+
+
+@pytest.mark.parametrize(
+    ("kilobytes", "code", "said"),
+    [
+        (1_000_000, 1, "error: this process may address 1.0 GB of memory (`ulimit -v`); "),
+        (4_000_000, 0, ""),
+    ],
+)
+def test_a_limit_under_which_libraries_abort_is_a_line(
+    kilobytes: int, code: int, said: str
+) -> None:
+    program = Path(sys.executable).parent / "mlops"
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -v {kilobytes}; exec {program} --version"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (code, code)
+    assert done.stderr.startswith(said)
 
 
 def test_yaml_of_another_kind_is_a_line() -> None:
