@@ -15,7 +15,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from mlops_assets.batches.casting import conform
-from mlops_assets.batches.text import names_in, scan_text
+from mlops_assets.batches.text import names_in, scan_text, whole_lines
 from mlops_assets.errors import BatchRefusedError
 from mlops_assets.sections import Files
 from mlops_assets.windows import Windows
@@ -122,11 +122,14 @@ def _raw(file: Path, files: Files, known: Collection[str]) -> tuple[pl.LazyFrame
         frame = scan_text(file, files, known) if text else scan(file)
         # ragged lines are an error, but only where each column is read: find out now
         columns = [pl.all().count().name.prefix("count of ")] if text else []
-        rows = int(frame.select(pl.len(), *columns).collect(engine="streaming")["len"][0])
+        counted = frame.select(pl.len(), *columns).collect(engine="streaming").row(0)
+        rows, of_last_column = int(counted[0]), int(counted[-1])
         if rows > files.max_rows:
             raise BatchRefusedError(
                 f"it has {rows:,} rows; files.max_rows declares {files.max_rows:,} as the most"
             )
+        if text and of_last_column < rows:  # a line that is too short lacks the last of its fields
+            whole_lines(file, files, known)
     return frame, text
 
 

@@ -73,7 +73,6 @@ def scan_text(file: Path, files: Files, columns: Collection[str]) -> pl.LazyFram
     source: Path | bytes = file
     if in_place:
         _all_utf8(file)
-        _not_cut_off(file, len(written.names), written.separator)
     else:
         source = _as_utf8(file, written, files.max_bytes)
     text = pl.scan_csv(
@@ -85,6 +84,31 @@ def scan_text(file: Path, files: Files, columns: Collection[str]) -> pl.LazyFram
     )
     names = text.collect_schema().names()
     return text.filter(~pl.all_horizontal(pl.col(names).str.strip_chars().fill_null("") == ""))
+
+
+def whole_lines(file: Path, files: Files, columns: Collection[str]) -> None:
+    """Refuse a CSV with a line that has fewer fields than its header: Polars fills it with nulls.
+
+    Raises:
+        BatchRefusedError: names the line and how many of its fields there are.
+
+    """
+    written = _written(file, files, columns)
+    csv.field_size_limit(files.max_bytes)  # Python's own limit is 128 kB
+    with _opened(file) as stream:
+        # errors of the encoding are told where the values are read
+        text = io.TextIOWrapper(stream, written.encoding, errors="replace", newline="")
+        for _ in range(written.skipped):
+            text.readline()
+        reader = csv.reader(text, delimiter=written.separator)
+        fields = len(written.names)
+        for line in reader:
+            if len(line) < fields and any(one.strip() for one in line):
+                said = (
+                    f"line {written.skipped + reader.line_num:,} has {len(line)} of {fields} fields"
+                )
+                last = next(reader, None) is None
+                raise BatchRefusedError(f"{said}: the file is cut off there" if last else said)
 
 
 def _written(file: Path, files: Files, columns: Collection[str]) -> _Written:
@@ -141,19 +165,6 @@ def _all_utf8(file: Path) -> None:
                 f"it is no utf-8 ({error.reason}); declare how it is encoded, as "
                 "`files: {encoding: cp1252}`"
             ) from error
-
-
-def _not_cut_off(file: Path, fields: int, separator: str) -> None:
-    """Refuse a file that ends in the middle of a line: Polars would fill it up with nulls."""
-    with file.open("rb") as stream:
-        stream.seek(max(0, file.stat().st_size - _HEAD))
-        last = stream.read().rpartition(b"\n")[2].decode(errors="replace")
-    # with an odd number of quotes it may be the end of a text with line breaks
-    if last.strip() and not last.count('"') % 2 and len(_fields(last, separator)) < fields:
-        raise BatchRefusedError(
-            f"it is cut off: its last line has {len(_fields(last, separator))} of {fields} fields "
-            "and no end"
-        )
 
 
 def _as_utf8(file: Path, written: _Written, most: int) -> bytes:

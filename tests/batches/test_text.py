@@ -114,14 +114,26 @@ def test_a_file_beyond_the_declared_limits_is_refused(name: str, tmp_path: Path)
             opened(file, max_bytes=4000)
 
 
-def test_a_file_that_ends_in_the_middle_of_a_line_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text(TEXT[:-2])
-    with pytest.raises(BatchRefusedError, match="its last line has 2 of 3 fields and no end"):
-        opened(tmp_path / "a.csv")
-    (tmp_path / "a.csv").write_text(TEXT.removesuffix("\n"))
-    assert rows(tmp_path / "a.csv") == ROWS
-    (tmp_path / "a.csv").write_text('id,spend,note\n1,2,"a\nb"')
-    assert rows(tmp_path / "a.csv") == [(1, 2.0, "a\nb")]
+def test_a_line_with_fewer_fields_than_the_header_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(TEXT[:-2])
+    with pytest.raises(BatchRefusedError, match="has 2 of 3 fields: the file is cut off there"):
+        opened(file)
+    packed = tmp_path / "a.csv.gz"
+    packed.write_bytes(gzip.compress(TEXT[:-2].encode()))
+    with pytest.raises(BatchRefusedError, match="has 2 of 3 fields: the file is cut off there"):
+        opened(packed)
+    # in the middle too, where Polars would fill it with nulls
+    file.write_text('sep=;\n\nid;spend;note\n1;2;"a\nb"\n2;3\n3;4;c\n')
+    with pytest.raises(BatchRefusedError, match=r"line 6 has 2 of 3 fields$"):
+        opened(file)
+    # but what is empty is null, and a blank line is none
+    file.write_text('id,spend,note\n1,2,\n\n2,3,"x,y"\n,,\n')
+    assert rows(file) == [(1, 2.0, None), (2, 3.0, "x,y")]
+    file.write_text(TEXT.removesuffix("\n"))
+    assert rows(file) == ROWS
+    file.write_text('id,spend,note\n1,2,"a\nb"')
+    assert rows(file) == [(1, 2.0, "a\nb")]
 
 
 def test_a_packed_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
