@@ -25,6 +25,7 @@ from mlops_assets.monitoring.meaning import Meaning, begin, check_windows
 from mlops_assets.profiles.store import Store
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
+from mlops_assets.words import counted
 
 REFUSED = "refused, main is untouched"
 DESCRIPTIONS: dict[Kind, str] = {
@@ -174,7 +175,7 @@ def check_results(asset: dg.AssetKey, report: Report) -> Iterator[dg.AssetCheckR
             asset_key=asset,
             check_name=name,
             passed=not problems,
-            description="; ".join(problems) or f"{report.rows:,} rows are as declared",
+            description="; ".join(problems) or f"{counted(report.rows, 'row')}, as declared",
             metadata={
                 "rows": report.rows,
                 "problems": list(problems),

@@ -37,6 +37,7 @@ from mlops_assets.resources import (
     StoreResource,
 )
 from mlops_assets.versions import Repository
+from mlops_assets.words import counted
 
 OPPONENTS = ("baseline", "champion")
 GATES = tuple(f"better_than_{opponent}" for opponent in OPPONENTS)
@@ -113,8 +114,8 @@ def evaluate(
         raise NotYetError(
             "unmatured",
             f"champion version {rival.version} was trained on {sorted(seen)}, which are "
-            "held out: comparing there would flatter it. Wait until "
-            f"{len(pinned.holdout)} windows that it never saw have mature labels.",
+            "held out: comparing there would flatter it. Wait for mature labels of "
+            f"{counted(len(pinned.holdout), 'window')} that it never saw.",
         )
     if rival and set(pinned.training) <= set(rival.training_windows):
         raise NotYetError(

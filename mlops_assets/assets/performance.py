@@ -14,6 +14,7 @@ from mlops_assets.monitoring.meaning import Meaning, Series
 from mlops_assets.profiles.store import Store
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
+from mlops_assets.words import counted
 
 
 def build(declaration: Declaration) -> dg.AssetsDefinition:
@@ -95,7 +96,7 @@ def estimate(
     said = f"{metric} can't be estimated: {found.reason}; {trusted}"
     if found.value is not None:
         said = (
-            f"{metric} is estimated at {found.value:.4f} on {found.rows:,} rows, by {SCORE}s of "
+            f"{metric} is estimated at {found.value:.4f} on {counted(found.rows, 'row')}, by {SCORE}s of "
             f"{found.made_of[0]} to {found.made_of[-1]} ({estimates.method}); {trusted}"
         )
     return dg.MaterializeResult(

@@ -131,7 +131,7 @@ def check(
         return Report(0, (), ("no rows at all",), facts)
     quality: list[str] = []
     if rows < min_rows:
-        quality.append(f"{rows:,} rows, fewer than the {min_rows:,} declared as the least")
+        quality.append(f"{counted(rows, 'row')}, fewer than the {min_rows:,} declared as the least")
     quality += _foreign_windows(frame, window, windows, time)
     quality += [
         f"`{name}` has a NUL byte in {counted(count, 'row')}"

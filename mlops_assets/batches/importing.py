@@ -39,6 +39,7 @@ from mlops_assets.batches.reading import rows_by_window, scan, stem, write_parqu
 from mlops_assets.batches.sources import Source
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import BatchRefusedError
+from mlops_assets.words import counted
 
 if TYPE_CHECKING:
     from mlops_assets.versions import Repository
@@ -299,7 +300,7 @@ def _stray(declaration: Declaration, stray: pl.DataFrame) -> str:
     said = []
     without = int(stray.filter(pl.col("window").is_null())["len"].sum())
     if without:
-        said.append(f"{without:,} rows have no `{declaration.batches.time}`")
+        said.append(f"{counted(without, 'row')} without `{declaration.batches.time}`")
     outside = stray.drop_nulls("window")
     if not outside.is_empty():
         windows = declaration.windows

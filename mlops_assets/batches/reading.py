@@ -19,6 +19,7 @@ from mlops_assets.batches.text import names_in, scan_text, whole_lines
 from mlops_assets.errors import BatchRefusedError
 from mlops_assets.sections import Files
 from mlops_assets.windows import Windows
+from mlops_assets.words import counted
 
 if TYPE_CHECKING:
     import dataframely as dy
@@ -122,11 +123,11 @@ def _raw(file: Path, files: Files, known: Collection[str]) -> tuple[pl.LazyFrame
         frame = scan_text(file, files, known) if text else scan(file)
         # ragged lines are an error, but only where each column is read: find out now
         columns = [pl.all().count().name.prefix("count of ")] if text else []
-        counted = frame.select(pl.len(), *columns).collect(engine="streaming").row(0)
-        rows, of_last_column = int(counted[0]), int(counted[-1])
+        tallied = frame.select(pl.len(), *columns).collect(engine="streaming").row(0)
+        rows, of_last_column = int(tallied[0]), int(tallied[-1])
         if rows > files.max_rows:
             raise BatchRefusedError(
-                f"it has {rows:,} rows; files.max_rows declares {files.max_rows:,} as the most"
+                f"it has {counted(rows, 'row')}; files.max_rows declares {files.max_rows:,} as the most"
             )
         if text and of_last_column < rows:  # a line that is too short lacks the last of its fields
             whole_lines(file, files, known)

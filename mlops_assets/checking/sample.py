@@ -16,6 +16,7 @@ from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import FeatureError, MlopsError
 from mlops_assets.features.expressions import compute
 from mlops_assets.features.row_by_row import tried
+from mlops_assets.words import counted
 
 MOST = 1_000  # rows whose features are tried together and in another order, some of them alone
 ALONE = 32
@@ -82,7 +83,7 @@ def _target(declaration: Declaration, rows: pl.DataFrame) -> Iterator[Finding]:
     elif strange_rows := int((~numbers.is_finite()).sum()):
         yield Finding(
             ("labels", "target"),
-            f"the target is NaN or infinite in {strange_rows} rows; make it null where it is "
+            f"the target is NaN or infinite in {counted(strange_rows, 'row')}; make it null where it is "
             "unknown",
             *in_module(reference),
         )

@@ -17,6 +17,7 @@ from mlops_assets.registry.models import Registry
 from mlops_assets.registry.run import TrackedRun
 from mlops_assets.registry.tracking import Tracking
 from mlops_assets.resources import RegistryResource
+from mlops_assets.words import counted
 
 TRAINING_SET = "mlops.training_set"  # the tag of a run with the checksum of what it learnt from
 
@@ -116,7 +117,7 @@ class RegistryCheck:
                 self._add(str(error), "see that MLflow runs and answers, then verify again")
         elif self.references.runs:
             self._add(
-                f"there is no MLflow database, and {len(self.references.runs)} runs are named",
+                f"there is no MLflow database, and records name {counted(len(self.references.runs), 'run')}",
                 "name MLflow's address in MLFLOW_TRACKING_URI, or bring the file back from a copy",
             )
         return self.problems

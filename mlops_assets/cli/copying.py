@@ -15,6 +15,7 @@ from mlops_assets.backup.restoring import restore
 from mlops_assets.backup.taking import take
 from mlops_assets.cli.output import stderr
 from mlops_assets.home import Home
+from mlops_assets.words import counted
 
 
 def back_up(file: Path) -> dict[str, Any]:
@@ -94,6 +95,6 @@ def _counting(what: str) -> Iterator[Callable[[int], None]]:
 
         def tell(files: int) -> None:
             if files % 100 == 0:
-                progress.update(task, description=f"{what}: {files:,} files")
+                progress.update(task, description=f"{what}: {counted(files, 'file')}")
 
         yield tell

@@ -21,6 +21,7 @@ from mlops_assets.cli.replay import history
 from mlops_assets.decisions.hindsight import Best
 from mlops_assets.errors import DeclarationError
 from mlops_assets.versions import existing_repository
+from mlops_assets.words import counted
 
 PICTURES = (".svg", ".png", ".pdf")
 
@@ -134,7 +135,9 @@ class Judgement:
         stdout.print()
         stdout.print(table)
         stdout.print()
-        stdout.print(f"  {self.models} models were fitted, shared by all, in {self.seconds:.0f} s.")
+        stdout.print(
+            f"  {counted(self.models, 'model')} fitted, shared by all, in {self.seconds:.0f} s."
+        )
         stdout.print(f"  Over time: {self.plot}", markup=False, soft_wrap=True)
         stdout.print("  Nothing that serves was changed.")
 

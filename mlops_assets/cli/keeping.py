@@ -15,6 +15,7 @@ from mlops_assets.errors import RefNotFoundError, RegistryError, UnknownNameErro
 from mlops_assets.home import Home
 from mlops_assets.registry.ledger import Draft, Entry, Ledger, pinned_branch
 from mlops_assets.versions import Collected, Repository, existing_repository
+from mlops_assets.words import counted
 
 
 def collect_garbage(grace: float, keep_days: int | None, *, dry_run: bool) -> dict[str, Any]:
@@ -55,13 +56,17 @@ def said_of(collection: dict[str, Any]) -> str:
     """Return a sentence about a collection for a person."""
     went = "would go" if collection["dry_run"] else "went"
     objects, branches = collection["objects"], len(collection["branches"])
-    left = f", and {branches} branches that killed processes left" if branches else ""
+    left = (
+        f", and {counted(branches, 'branch', 'branches')} that killed processes left"
+        if branches
+        else ""
+    )
     packed = (
-        f"\nPacked {collection['packed']:,} objects of git's own: {decimal(collection['saved'])} less."
+        f"\nPacked {counted(collection['packed'], 'object')} of git's own: {decimal(collection['saved'])} less."
         if collection["packed"]
         else ""
     )
-    return f"{collection['repository']}: {objects:,} objects, {decimal(collection['bytes'])} {went}{left}.{packed}"
+    return f"{collection['repository']}: {counted(objects, 'object')}, {decimal(collection['bytes'])} {went}{left}.{packed}"
 
 
 def retire_version(model: str, named: str, reason: str) -> dict[str, Any]:

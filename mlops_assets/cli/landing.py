@@ -11,6 +11,7 @@ from mlops_assets import clock
 from mlops_assets.cli.output import shown, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
+from mlops_assets.words import counted
 
 if TYPE_CHECKING:
     from mlops_assets.batches.checks import Report
@@ -71,14 +72,18 @@ class Outcome:
             for problem in landing.problems:
                 stdout.print(f"  - {shown(problem)}")
             stdout.print(
-                f"It stays on branch {landing.branch} with its report. Mend the file and land it "
-                "again.",
+                f"It stays on branch {landing.branch} with its report. Mend the file, or what "
+                "the declaration asks of it, and land it again.",
                 markup=False,
             )
             if self.waiting:
                 stdout.print(f"What landed before still waits on {self.waiting}.", markup=False)
             return
-        stdout.print(f"Landed: {what}, {self.rows:,} rows, checked.", style="green", markup=False)
+        stdout.print(
+            f"Landed: {what}, {counted(self.rows or 0, 'row')}, checked.",
+            style="green",
+            markup=False,
+        )
         for note in landing.notes:
             stdout.print(f"  - {shown(note)}")
         if self.waits_until is not None:

@@ -19,6 +19,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.errors import MlopsError, RebuildError, VersionsError
 from mlops_assets.registry.ledger import pinned_branch
 from mlops_assets.versions import Repository
+from mlops_assets.words import counted
 
 CHUNK = 1 << 20
 SHOWN = 5
@@ -153,7 +154,7 @@ def differing(then: pl.LazyFrame, now: pl.LazyFrame) -> list[str]:
         pl.col(name).ne_missing(pl.col(f"{name}\0now")).sum().alias(name) for name in shared
     ).collect(engine="streaming")
     rows = {name: count for name, count in counts.row(0, named=True).items() if count}
-    told = [f"`{name}` in {count:,} rows" for name, count in list(rows.items())[:SHOWN]]
+    told = [f"`{name}` in {counted(count, 'row')}" for name, count in list(rows.items())[:SHOWN]]
     if len(rows) > SHOWN:
         told.append(f"{len(rows) - SHOWN} more columns")
     return [*found, *([f"{', '.join(told)} of {heights[0]:,}"] if told else [])]

@@ -34,6 +34,7 @@ from mlops_assets.registry.record import Code, checksum_of, checksums
 from mlops_assets.resources import RegistryResource
 from mlops_assets.revision import Revision, revision_of
 from mlops_assets.versions import existing_repository
+from mlops_assets.words import counted
 
 
 def rebuild_version(model: str, version: str, *, checkout: bool = True) -> Reproduction:
@@ -134,7 +135,8 @@ class Rebuild:
         training = self.recorded.training
         material = self.material()
         stderr.print(
-            f"training {training.rounds} rounds on {len(training.windows)} windows", markup=False
+            f"training {training.rounds} rounds on {counted(len(training.windows), 'window')}",
+            markup=False,
         )
         rows = material.rows(training.windows)
         model = train(
@@ -166,7 +168,7 @@ class Rebuild:
             by = (
                 ""
                 if apart is None
-                else f"; scores are up to {apart:.3g} apart on {rows.height:,} rows"
+                else f"; scores are up to {apart:.3g} apart on {counted(rows.height, 'row')}"
             )
             differences.append(f"the model trained again has other bytes{by}")
             differences += [

@@ -310,7 +310,7 @@ def in_order(
     ]
     if skipped:
         raise HomeError(
-            f"{newest} has landed, but {len(skipped)} windows of the history before it have not "
+            f"{newest} has landed, but {counted(len(skipped), 'window')} of the history before it did not "
             f"({skipped[0]} to {skipped[-1]}): a replay can't go back in time. Land them by hand "
             "with `mlops land`, or start over in an empty home (MLOPS_HOME, or `make clean`)"
         )

@@ -223,7 +223,7 @@ def needs(
     found += [
         (
             f"{one['kind']} of {one['window']} were refused: {'; '.join(one['problems'])}",
-            f"mend the file, then `mlops land {name} FILE`",
+            f"mend the file, or what is asked of it, then `mlops land {name} FILE`",
         )
         for one in model["refused"]
     ]

@@ -35,7 +35,7 @@ class Rebuilt:
     def print(self) -> None:
         """Say it to a person."""
         stdout.print(
-            f"{self.store}: the index is rebuilt from {self.files:,} files in {self.seconds:.1f} s.",
+            f"{self.store}: the index is rebuilt from {counted(self.files, 'file')} in {self.seconds:.1f} s.",
             markup=False,
         )
         for name in self.set_aside:

@@ -209,7 +209,7 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
         (
             "unmatured",
             not rivals and facts.mature_windows < rules.first_after,
-            f"{facts.mature_windows} windows have mature labels, the first training "
+            f"{counted(facts.mature_windows, 'window')} with mature labels, the first training "
             f"{'of this target ' if evidence.champion is not None else ''}needs "
             f"{rules.first_after}",
         ),

@@ -17,6 +17,8 @@ import polars as pl
 from polars.exceptions import PolarsError
 from polars.testing import assert_series_equal
 
+from mlops_assets.words import counted
+
 #: functions of Polars that look at one row only, as an expression's JSON names them
 _ROW_WISE = """
     Abs AsStruct Atan2 Ceil Clip Coalesce ConcatExpr Cut Erf Erfc Exp Expm1 FillNull Floor
@@ -166,7 +168,9 @@ def tried(rows: pl.DataFrame, features: Mapping[str, pl.Expr], most: int = 8) ->
         one = expression.alias(name)
         whole = rows.select(one).to_series()
         if len(whole) != rows.height and len(whole) != 1:
-            difference = f"it gives {len(whole)} values for {rows.height} rows"
+            difference = (
+                f"it gives {counted(len(whole), 'value')} for {counted(rows.height, 'row')}"
+            )
         elif not _same(rows.reverse().select(one).to_series().reverse(), whole):
             difference = "the same rows in another order get other values"
         elif not _same(rows.select(one).to_series(), whole):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlops_assets.errors import NotYetError, TrainingError
+from mlops_assets.words import counted
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def frame_of(mature: Sequence[str], *, least: int, newest: int | None, holdout: 
     if len(mature) < least:
         raise NotYetError(
             "unmatured",
-            f"{len(mature)} windows have mature labels, the declaration asks for {least} before "
+            f"{counted(len(mature), 'window')} with mature labels, the declaration asks for {least} before "
             "the first training; land more, or lower training.first_after",
         )
     windows = tuple(mature if newest is None else mature[-(newest + holdout) :])

@@ -11,6 +11,7 @@ import polars as pl
 
 from mlops_assets.errors import TrainingError, UnknownNameError
 from mlops_assets.sections import Task
+from mlops_assets.words import counted
 
 _SMALLEST = 1e-15  # a certain and wrong score would cost infinitely much
 
@@ -147,7 +148,9 @@ def _rows(truth: pl.Series, score: pl.Series) -> pl.DataFrame:
     ).drop_nulls("truth")
     # leaving such rows out would let a model be judged on the rows that it chose
     if unscored := rows.filter(pl.col("score").is_null() | pl.col("score").is_nan()).height:
-        raise TrainingError(f"{unscored} of {rows.height} rows with a truth have no score")
+        raise TrainingError(
+            f"no score for {unscored:,} of {counted(rows.height, 'row')} with a truth"
+        )
     return rows
 
 

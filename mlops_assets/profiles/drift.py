@@ -26,6 +26,7 @@ from mlops_assets.profiles.verdict import (
     sentence,
     surroundings,
 )
+from mlops_assets.words import counted
 
 __all__ = [
     "DriftPolicy",
@@ -117,7 +118,7 @@ def _segments(
         if name not in reference.segments:
             reason = "the reference has no such rows"
         elif part.rows < policy.min_segment_rows:
-            reason = f"{part.rows} rows, and {policy.min_segment_rows} are needed"
+            reason = f"{counted(part.rows, 'row')}, and {policy.min_segment_rows} are needed"
         else:
             verdict = _judged(
                 reference.segments[name], window, part, shared, earlier_of.get(name, ())
@@ -194,7 +195,7 @@ def _nothing_to_judge(
         return "the window has no rows"
     if profile.rows < least:
         return (
-            f"{profile.rows} rows, where the reference's windows have {reference.median_rows:g}; "
+            f"{counted(profile.rows, 'row')}, where the reference's windows have {reference.median_rows:g}; "
             f"at least {least:g} are needed"
         )
     if not any(yardstick.shares.values()):

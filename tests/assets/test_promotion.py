@@ -312,7 +312,7 @@ def test_what_is_too_early_says_so_and_fails_nothing(played_to: PlayedTo) -> Non
     # then nothing is made, nothing is red, and the reason stands where it was met
     assert result.success
     assert result.get_asset_materialization_events() == []
-    assert "5 windows have mature labels, the declaration asks for 6" in observed(
+    assert "5 windows with mature labels, the declaration asks for 6" in observed(
         played, "training_set"
     )
     # and so it is for each stage by itself

@@ -401,7 +401,7 @@ def test_a_window_for_which_no_twin_can_be_made_says_why(in_money: Played) -> No
     assert by_hand(again, 6).success
     row = rows(again)[6]
     assert (row["gain"], row["fresh_twin"], row["rows"]) == (None, None, 300)
-    assert "there are no twins: 5 windows have mature labels" in row["reason"]
+    assert "there are no twins: 5 windows with mature labels" in row["reason"]
     assert row["reason"] in standing(again).sentence
 
 

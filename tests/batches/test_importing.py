@@ -223,7 +223,7 @@ def test_rows_of_no_declared_window_are_said_and_the_others_land(yard: Yard) -> 
     refused, landed = yard.bring()
     assert (landed.result, landed.rows) == ("imported", 300)
     assert refused.result == "refused"
-    assert "7 rows have no `at`" in refused.problems[0]
+    assert "7 rows without `at`" in refused.problems[0]
     assert "5 rows of 2023-12-11 to 2023-12-11 are of no declared window" in refused.problems[0]
 
 

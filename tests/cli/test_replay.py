@@ -192,7 +192,7 @@ def test_time_does_not_go_back(tmp_path: Path) -> None:
     done = tiny.mlops(project, "replay", tiny.MODEL, check=False)
     assert done.returncode == 1
     assert (
-        f"3 windows of the history before it have not ({tiny.window(0)} to {tiny.window(2)})"
+        f"3 windows of the history before it did not ({tiny.window(0)} to {tiny.window(2)})"
         in done.stderr
     )
     assert tiny.outcome(project)["windows"] == []

@@ -226,4 +226,4 @@ def test_the_first_training_waits_for_its_windows_even_if_a_person_asks() -> Non
     assert decide(asked, mature_windows=12, unseen_windows=0).code == "due"
     held = decide(asked, mature_windows=11, unseen_windows=0)
     assert held.code == "unmatured"
-    assert "11 windows have mature labels, the first training needs 12" in held.reason
+    assert "11 windows with mature labels, the first training needs 12" in held.reason

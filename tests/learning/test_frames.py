@@ -47,7 +47,7 @@ def test_nothing_that_is_held_out_is_learnt_from(newest: int | None, holdout: in
 
 
 def test_too_few_mature_windows_say_what_to_do() -> None:
-    with pytest.raises(TrainingError, match=r"9 windows have mature labels.*asks for 10 before"):
+    with pytest.raises(TrainingError, match=r"9 windows with mature labels.*asks for 10 before"):
         frame_of(MATURE[:9], least=10, newest=None, holdout=2)
 
 

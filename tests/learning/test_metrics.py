@@ -79,8 +79,8 @@ def test_an_unknown_metric_names_the_closest() -> None:
     ("truth", "score", "message"),
     [
         ([1, 0], [0.5], "2 truths and 1 scores"),
-        ([1, 0], [0.5, None], "1 of 2 rows with a truth have no score"),
-        ([1, 0], [0.5, math.nan], "1 of 2 rows with a truth have no score"),
+        ([1, 0], [0.5, None], "no score for 1 of 2 rows with a truth"),
+        ([1, 0], [0.5, math.nan], "no score for 1 of 2 rows with a truth"),
         ([1, 2], [0.5, 0.5], "neither 0 nor 1"),
     ],
 )
