@@ -7,7 +7,6 @@ from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
-from mlops_assets import clock
 from mlops_assets.profiles.store import Store
 from tests import tiny
 from tests.soak.events import Night
@@ -19,14 +18,14 @@ def left_behind(night: Night, home: Path) -> list[str]:
     store = Store(home / "store")
     verdicts = {row["window"]: row for row in store.latest("verdicts", model=tiny.MODEL)}
     measured = {row["window"]: row for row in store.latest("performance", model=tiny.MODEL)}
-    found = []
+    found, newest = [], max(night.batches)
     for key, version in sorted(night.batches.items()):
         verdict = verdicts.get(key)
         if verdict is None or verdict["batch_version"] != version:
             found.append(f"{key} has no verdict on the batch that was accepted last")
             continue
         labels = night.labels.get(key)
-        if labels is None or verdict["champion"] is None or not mature(key):
+        if labels is None or verdict["champion"] is None or not mature(key, newest):
             continue
         row = measured.get(key)
         if row is None or (row["batch_version"], row["labels_version"]) != (version, labels):
@@ -34,9 +33,9 @@ def left_behind(night: Night, home: Path) -> list[str]:
     return found
 
 
-def mature(key: str) -> bool:
-    """Say whether the labels of an hour can be trusted by now: an hour and a half after its end."""
-    return Hour.of(key).ends + timedelta(days=0.0625) <= clock.now()
+def mature(key: str, newest: str) -> bool:
+    """Say whether the labels of an hour can be trusted: the newest batch ended 1.5 hours after it."""
+    return Hour.of(key).ends + timedelta(days=0.0625) <= Hour.of(newest).ends
 
 
 def judged_twice(home: Path) -> list[str]:
