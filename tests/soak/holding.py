@@ -39,10 +39,14 @@ def mature(key: str, newest: str) -> bool:
 
 
 def judged_twice(home: Path) -> list[str]:
-    """Return the windows for which the same verdict on the same batch is there more than once."""
+    """Return the windows that were judged more than once on the same batch, beside the same past.
+
+    A verdict counts the windows before it: when one of those lands late, or is taken back, it is
+    made again, and may well say the same.
+    """
     rows = Store(home / "store").rows("verdicts", model=tiny.MODEL)
     seen = Counter(
-        (row["window"], row["batch_version"], row["champion"], row["verdict"], row["score"])
+        (row["window"], row["batch_version"], row["champion"], row["past"], row["verdict"])
         for row in rows
     )
     return [f"{key[0]} was judged {n} times, to the same end" for key, n in seen.items() if n > 1]
@@ -63,7 +67,7 @@ def problems(night: Night, home: Path) -> list[str]:
         for one in model["refused"]
         if not one["problems"]
     ]
-    there = {one["window"] for one in model["windows"]}
-    found += [f"{key} was withdrawn and is shown as scored" for key in night.withdrawn & there]
+    scored = {one["window"] for one in model["windows"] if one["rows"]}
+    found += [f"{key} was withdrawn and is shown as scored" for key in night.withdrawn & scored]
     found += [f"a run hangs: {one}" for one in model.get("hanging", [])]
     return found
