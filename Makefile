@@ -56,7 +56,7 @@ contracts: $(STAMP) ## import-linter: who may import whom
 	@$(BIN)/lint-imports
 
 unit: $(STAMP) ## tests but the slow ones
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not lakefs'
+	@$(BIN)/python -m pytest -n 3 --dist loadfile -m 'not slow and not lakefs'
 
 calibrate: $(STAMP) $(PEERS)/.installed ## false alarms, power and delay of the drift verdict: docs/calibration.md
 	@$(BIN)/python -m tests.benchmarks.calibration

@@ -15,6 +15,7 @@ import dagster as dg
 import polars as pl
 import pytest
 import yaml
+from filelock import FileLock
 
 from mlops_assets.batches.landing import Kind, land
 from mlops_assets.cli.connections import kept_open
@@ -191,18 +192,25 @@ def begun(
 ) -> Callable[[int, Path], Played]:
     """Return what opens, in a new folder, the tiny project as it was after so many turns.
 
-    The turns are played once: most tests begin with the same ones, and they take half a minute.
+    The turns are played once, by whichever of pytest's processes needs them first: most tests begin
+    with the same ones, and they take half a minute.
     """
-    template = tiny.make_project(tmp_path_factory.mktemp("begun") / "project")
-    kept: dict[int, Path] = {}
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    template = shared / "begun" / "project"
 
     def opened_after(turns: int, folder: Path) -> Played:
-        while turns not in kept:
-            played = open_project(template, fresh_mlflow)
-            played.turn(len(kept))
-            kept[len(kept) + 1] = template.parent / f"after {len(kept) + 1}"
-            shutil.copytree(template, kept[len(kept)])
-        return open_project(copied(kept[turns], folder), fresh_mlflow)
+        kept = template.with_name(f"after {turns}")
+        with FileLock(shared / "begun.lock"):
+            if not template.exists():
+                tiny.make_project(template)
+            while not kept.exists():
+                played = open_project(template, fresh_mlflow)
+                number = sum(1 for _ in template.parent.glob("after *"))
+                played.turn(number)
+                shutil.copytree(template, template.with_name(f"after {number + 1}"))
+        return open_project(copied(kept, folder), fresh_mlflow)
 
     return opened_after
 
