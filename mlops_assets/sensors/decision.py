@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import dagster as dg
@@ -35,6 +36,8 @@ from mlops_assets.sensors.notes import note
 from mlops_assets.sensors.reaching import reaching
 from mlops_assets.sensors.recovery import end_dead_runs
 from mlops_assets.sensors.runs import request_tags, unfinished
+
+MOST_GAPS = 300  # that one tick notes, each shown in Dagster too: the next tick notes more
 
 
 def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDefinition:
@@ -73,8 +76,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
             reconcile(declaration, mlops_ledger.get(), records, mlops_registry)
         situation = Situation.read(declaration, landed, records, mlops_ledger.get())
         cursor = seen_until(context.cursor)
-        for gap in gone_without(declaration, landed, records):
-            noted += record(declaration, records, landed, gap)
+        noted += note_gaps(declaration, landed, records)
         cursor, passed = overtaken(declaration, landed, records, situation.champion, cursor)
         noted += [row for one in passed for row in record(declaration, records, landed, one)]
         weighed = weigh(context, declaration, landed, records, situation)
@@ -168,6 +170,19 @@ def other_meaning(declaration: Declaration, store: Store) -> list[dict[str, Any]
     return [row]
 
 
+def note_gaps(
+    declaration: Declaration, landed: LandedWindows, store: Store
+) -> list[dict[str, Any]]:
+    """Write down which windows are gone without, some hundred at a time; return the rows.
+
+    In one file: each one that came in by itself would have the next read all decisions again.
+    """
+    gaps = islice(gone_without(declaration, landed, store), MOST_GAPS)
+    rows = [row_of(declaration, landed, gap) for gap in gaps]
+    store.add_many("decisions", rows)
+    return rows
+
+
 def gone_without(
     declaration: Declaration, landed: LandedWindows, store: Store
 ) -> Iterable[Decision]:
@@ -176,10 +191,8 @@ def gone_without(
     Once for each, and once more when they came after all.
     """
     missing = missing_windows(landed, declaration)
-    said = {
-        row["cause"]: row
-        for row in store.latest("decisions", model=declaration.name, trigger="missing")
-    }
+    decided = store.newest("decisions", "trigger", "window", "code", model=declaration.name)
+    said = {cause: row for cause, row in decided.items() if row["trigger"] == "missing"}
     now = {
         **{f"missing:batches:{window}": window for window in missing.batches},
         **{f"missing:labels:{window}": window for window in missing.labels},
@@ -201,13 +214,13 @@ def gone_without(
                 "have not landed: the window is neither measured nor learnt from"
             )
         yield Decision(evidence, retrain=False, code=code, reason=reason)
-    for row in said.values():
-        if not declaration.windows.declares(row["window"]):
-            continue  # a declaration that begins later now misses it no more
-        if row["cause"] not in now and row["code"] != "arrived":
-            what = row["cause"].split(":")[1]
+    for cause in sorted(said.keys() - now.keys()):
+        row = said[cause]
+        # a declaration that begins later now misses what was before no more
+        if row["code"] != "arrived" and declaration.windows.declares(row["window"]):
+            what = cause.split(":")[1]
             yield Decision(
-                Evidence(row["cause"], "missing", row["window"], "", None),
+                Evidence(cause, "missing", row["window"], "", None),
                 retrain=False,
                 code="arrived",
                 reason=f"the {what} of {row['window']} landed after all",
@@ -260,11 +273,18 @@ def record(
         The row, if it is a new one.
 
     """
-    one = decided.evidence
-    before = store.latest("decisions", model=declaration.name, cause=one.cause)
-    if not changed(decided, before[-1]["code"] if before else None):
+    before = store.newest("decisions", "code", model=declaration.name).get(decided.evidence.cause)
+    if not changed(decided, before["code"] if before else None):
         return []
-    row = {
+    row = row_of(declaration, landed, decided)
+    store.add("decisions", row)
+    return [row]
+
+
+def row_of(declaration: Declaration, landed: LandedWindows, decided: Decision) -> dict[str, Any]:
+    """Return what is written down of a decision."""
+    one = decided.evidence
+    return {
         "model": declaration.name,
         "cause": one.cause,
         "window": one.window,
@@ -279,8 +299,6 @@ def record(
         "champion": one.champion,
         "decided_at": landed.now.isoformat() if landed.now else "",
     }
-    store.add("decisions", row)
-    return [row]
 
 
 def observation(declaration: Declaration, row: dict[str, Any]) -> dg.AssetObservation:

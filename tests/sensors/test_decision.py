@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 
+from mlops_assets.batches.maturity import LandedWindows, missing_windows
 from mlops_assets.cli.status import of_model
+from mlops_assets.declaration import Declaration
 from mlops_assets.profiles.records import fields_of
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Ledger
+from mlops_assets.sensors.decision import MOST_GAPS, note_gaps
 from mlops_assets.sensors.facts import paused
 from tests import tiny
 from tests.conftest import Played, PlayedTo
@@ -170,6 +175,38 @@ def test_a_window_that_never_came_is_said_until_it_comes(played: Played) -> None
     played.player.settle()
     assert decisions(played)[-1] == (tiny.window(2), "missing", "arrived")
     assert [row["window"] for row in played.status["missing"]] == [tiny.window(1)]
+
+
+def test_many_gaps_are_noted_some_hundred_at_a_time(
+    tmp_path: Path, declaration: Declaration
+) -> None:
+    # given hours of which every other one never came, and no labels of those that did
+    hourly = {"every": "hour", "start": "2024-01-01", "end": None}
+    hours = declaration.windows.model_copy(update=hourly)
+    sparse = declaration.model_copy(update={"windows": hours})
+    held = [f"{tiny.FIRST + timedelta(hours=2 * number):%Y-%m-%dT%H}" for number in range(300)]
+    landed = LandedWindows(tuple(held), (), (), hours.ends(held[-1]))
+    store = Store(tmp_path / "store")
+    # when they are looked at again and again
+    noted = [len(note_gaps(sparse, landed, store)) for _ in range(4)]
+    # then each tick notes as many as it has the time for, until all are noted
+    gaps = missing_windows(landed, sparse)
+    many = len(gaps.batches) + len(gaps.labels)
+    assert noted == [MOST_GAPS, many - MOST_GAPS, 0, 0]
+    rows = store.latest("decisions", model=declaration.name, trigger="missing")
+    assert {(row["window"], row["code"]) for row in rows} == {
+        *((window, "missing_batch") for window in gaps.batches),
+        *((window, "missing_labels") for window in gaps.labels),
+    }
+    # by one file each, since the next one would have all decisions read again
+    assert len({row["record_id"].partition(".")[0] for row in rows}) == 2
+    # and what came after all is noted, and that it is gone once more, as often as that is so
+    came = replace(landed, labels=landed.batches)
+    for now, code in ((came, "arrived"), (landed, "missing_labels")) * 2:
+        while note_gaps(sparse, now, store):
+            pass
+        newest = store.newest("decisions", "code", model=declaration.name)
+        assert {newest[f"missing:labels:{window}"]["code"] for window in gaps.labels} == {code}
 
 
 def test_what_drifted_while_nobody_decided_is_said_in_one_row(played_to: PlayedTo) -> None:
