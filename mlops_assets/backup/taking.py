@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,6 +22,7 @@ from mlops_assets import clock
 from mlops_assets.backup.archive import HEADER, Header, Writer
 from mlops_assets.errors import BackupError
 from mlops_assets.home import Home
+from mlops_assets.learning.environment import libraries
 from mlops_assets.versions.embedded.bare import kept_whole
 
 Tell = Callable[[int], None]
@@ -61,6 +61,8 @@ def take(home: Home, file: Path, tell: Tell) -> Taken:
     file = file.expanduser().absolute()
     if not any((home.root / part).is_dir() for part in ("dagster", "ledger", "repository")):
         raise BackupError(f"there is no home at {home.root} to back up; MLOPS_HOME names another")
+    if not file.parent.is_dir():
+        raise BackupError(f"there is no folder {file.parent}: make it first, or name another")
     if os.path.lexists(file):
         raise BackupError(f"{file} is there already: name another file, or remove it first")
     if file.resolve().is_relative_to(home.root.resolve()):
@@ -82,7 +84,7 @@ def take(home: Home, file: Path, tell: Tell) -> Taken:
             header = Header(
                 clock.now().isoformat(timespec="seconds"),
                 str(home.root),
-                version("mlops-assets"),
+                libraries()["mlops_assets"],
                 left_out,
             )
             writer.add_text(HEADER, header.encode())
@@ -230,7 +232,9 @@ def _files(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if (here.name, name) not in _DRAFTS)
         for name in sorted(names):
             # what a model's files are called is not ours to say
-            if ("artifacts" in here.parts or not _is_passing(name)) and (here / name).is_file():
+            if ("artifacts" in here.relative_to(folder).parts or not _is_passing(name)) and (
+                here / name
+            ).is_file():
                 yield here / name
 
 

@@ -376,7 +376,8 @@ def _number(text: pl.Expr, want: pl.DataType, files: Files) -> tuple[pl.Expr, pl
     long = whole.str.contains(r"^-?\d{8,}$") & (
         whole.cast(pl.Int128, strict=False) != value.cast(pl.Int128, strict=False)
     ).fill_null(value=True)
-    return value, value.is_null() | long | (value.is_infinite() & wide.is_finite())
+    beyond = value.is_infinite() & ~text.str.to_lowercase().str.contains("inf", literal=True)
+    return value, value.is_null() | long | beyond
 
 
 def _parts_of(name: str) -> str:

@@ -110,8 +110,15 @@ def audit(
     rules = declaration.batches
     batch = kind == "batches"
     contract = contract_of(declaration, kind)
-    zone = declaration.windows.timezone
     try:
+        found = conform(frame, contract, declaration.files, declaration.windows.timezone)
+        have = frame.collect_schema()
+        # it lies there as it was read: the declaration may have been mended since
+        as_now = {
+            name: "it becomes so as files are read now; land it again"
+            for name, dtype in found.frame.collect_schema().items()
+            if name in have and have[name] != dtype
+        }
         return check(
             frame,
             contract,
@@ -123,7 +130,7 @@ def audit(
             # labels may be unknown: how many is a fact of the world, not a fault of the file
             max_null_share=rules.max_null_share if batch else 1.0,
             null_shares=rules.null_shares if batch else None,
-            not_cast=conform(frame, contract, declaration.files, zone).problems,
+            not_cast={**as_now, **found.problems},
             beside=beside,
         )
     except PolarsError as error:
@@ -272,7 +279,8 @@ def delivered(
     """Read a file and give what is to land of it, which lies in a folder until the end.
 
     Where the declaration says that files bring more rows, these are the rows that landed before and
-    those of the file that they don't hold already.
+    those of the file that they don't hold already. A file that does not fit the contract stands for
+    itself: its checks name what is wrong with it.
 
     Raises:
         BatchRefusedError: it can't be read, or its kind or window can't be told.
@@ -282,7 +290,9 @@ def delivered(
     kind, window, opened = identify(declaration, file, kind, window)
     part = declaration.batches if kind == "batches" else declaration.labels
     before = None
-    if part.deliveries == "append" and not replace:
+    columns = contract_of(declaration, kind).column_names()
+    fits = not opened.problems and set(columns) <= set(opened.frame.collect_schema())
+    if part.deliveries == "append" and not replace and fits:
         before = _newest(repository, declaration, kind, window)
     with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
         content = Path(folder) / "delivery.parquet"
@@ -435,10 +445,14 @@ def reconsider(repository: Repository, declaration: Declaration, landing: Landin
 
     Else it stays refused, for the reasons that there are now.
     """
+    path = declaration.path(landing.kind, landing.window)
     try:
-        report = audit_landing(repository, declaration, landing)
+        there = repository.stat(landing.commit, path).checksum
     except ObjectNotFoundError:
+        there = None
+    if there != landing.version:
         return landing  # the file could not even be read: only another one can land
+    report = audit_landing(repository, declaration, landing)
     if not report.passed:
         same = report.problems == landing.problems
         return landing if same else refuse(repository, declaration, landing, report)

@@ -64,8 +64,9 @@ def _no_time(text: str, name: str, dtype: pl.DataType, files: Files, zone: str) 
             f"not written as `{files.times[name]}`, which files.times declares, or on no calendar "
             "and clock"
         )
-    if (day := _DAY_FIRST_OR_LAST.match(text)) is not None:
-        formats = " or ".join(f"`files: {{times: {{{name}: '{one}'}}}}`" for one in _formats(day))
+    day = _DAY_FIRST_OR_LAST.match(text)
+    if day is not None and (known := _formats(day)):
+        formats = " or ".join(f"`files: {{times: {{{name}: '{one}'}}}}`" for one in known)
         doubt = ": the day may come first, or the month" if " or " in formats else ""
         return f"no ISO 8601{doubt}; declare how it is written, as {formats}"
     if isinstance(dtype, pl.Datetime) and _ISO_TIME.match(text):
@@ -85,11 +86,12 @@ def _no_moment(text: str, dtype: pl.Datetime, files: Files, zone: str) -> str:
         )
     if re.search(rf"\.\d{{{PLACES[dtype.time_unit]}}}\d*[1-9]", text):
         return f"finer than the contract's {dtype.time_unit}"
-    if dtype.time_zone is not None and not named and files.ambiguous == "refuse":
+    clocks = files.timezone or dtype.time_zone
+    if clocks not in (None, "UTC", "Etc/UTC") and not named and files.ambiguous == "refuse":
         return (
-            "no moment, or one of two, on the clocks of "
-            f"{files.timezone or dtype.time_zone}; declare `files: {{ambiguous: earliest}}` (or "
-            "latest), or `files: {timezone: UTC}` if it is of another zone"
+            f"no moment, or one of two, on the clocks of {clocks}, or finer than "
+            f"{dtype.time_unit}; declare `files: {{ambiguous: earliest}}` (or latest), or `files: "
+            "{timezone: UTC}` if it is of another zone"
         )
     return f"no time that {dtype} can hold, or finer than that"
 

@@ -108,7 +108,7 @@ def whole_lines(file: Path, files: Files, columns: Collection[str]) -> None:
                     f"line {written.skipped + reader.line_num:,} has {len(line)} of {fields} fields"
                 )
                 last = next(reader, None) is None
-                raise BatchRefusedError(f"{said}: the file is cut off there" if last else said)
+                raise BatchRefusedError(f"{said}: the file may be cut off there" if last else said)
 
 
 def _written(file: Path, files: Files, columns: Collection[str]) -> _Written:

@@ -46,7 +46,8 @@ def declared(project: Project) -> Declared:
         )
     except DeclarationError as error:
         return Declared(unread=str(error))
-    if not project.home.is_new:
+    # what breaks one may lie outside of what the mark covers: a package that is not installed
+    if not project.home.is_new and not found.broken:
         keep(kept, mark, found)
     return found
 

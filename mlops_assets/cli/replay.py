@@ -6,6 +6,7 @@ what has matured, judge, decide; a champion promoted now serves from the next wi
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -244,7 +245,10 @@ def turn(player: Player, repository: Repository, window: str, files: dict[Kind, 
             land(repository, player.declaration, files[kind], kind=kind, window=window)
         except (BatchRefusedError, PolarsError) as error:  # it can't be read: the others can
             unreadable = Report(0, (str(error).splitlines()[0],), (), {})
-            version = checksum(files[kind])
+            try:
+                version = checksum(files[kind])
+            except OSError:  # a folder, a link to nothing, a file of somebody else's
+                version = hashlib.sha256(str(files[kind]).encode()).hexdigest()
             refuse_on_main(repository, player.declaration, kind, window, version, unreadable)
     if not late or known:
         player.settle(until=newest if late else window)
@@ -252,9 +256,16 @@ def turn(player: Player, repository: Repository, window: str, files: dict[Kind, 
 
 
 def reconsider_refused(repository: Repository, declaration: Declaration) -> None:
-    """Check again what was refused: the declaration may have been mended since."""
-    for landing in landings(repository, declaration.name):
-        if landing.refused and declaration.windows.declares(landing.window):
+    """Check again what was refused: the declaration may have been mended since.
+
+    But nothing that was mended by another file: one that waits and landed later is what is meant.
+    """
+    waits = set()
+    for landing in reversed(landings(repository, declaration.name)):
+        of = (landing.kind, landing.window)
+        if not landing.refused:
+            waits.add(of)
+        elif of not in waits and declaration.windows.declares(landing.window):
             reconsider(repository, declaration, landing)
 
 

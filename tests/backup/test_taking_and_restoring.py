@@ -216,6 +216,24 @@ def test_nothing_is_written_over(home: Home, file: Path, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.tgz", "home"]
 
 
+def test_a_folder_that_is_not_there_is_named(home: Home, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match=r"there is no folder .*nowhere"):
+        backed_up(home, tmp_path / "nowhere" / "a.tgz")
+
+
+def test_where_a_home_lies_does_not_tell_what_belongs_to_it(home: Home, tmp_path: Path) -> None:
+    # given a home below a folder whose name MLflow uses too, and files that others hold just now
+    place = tmp_path / "artifacts" / "home"
+    shutil.copytree(home.root, place)
+    (place / "ledger" / "late" / "000002.json.lock").write_text("")
+    backed_up(Home(place), tmp_path / "b.tgz")
+    # then only what stays is taken, and of a model all of it
+    with tarfile.open(tmp_path / "b.tgz") as archive:
+        names = archive.getnames()
+    assert not [name for name in names if name.endswith(".lock")]
+    assert [name for name in names if name.endswith("artifacts/run/.hidden")]
+
+
 def test_a_home_that_is_there_is_put_aside(home: Home, file: Path) -> None:
     Work(home).do(7)
     outcome = restored(home, file, replace=True)

@@ -122,8 +122,12 @@ def test_what_loses_nothing_becomes_of_the_contracts_type(
         ("text", pl.Series([1.5]), "no way to make String of Float64"),
         ("text", pl.Series([b"\xff"]), "it does not become String: invalid utf8"),
         ("at", pl.Series([1]).cast(pl.Datetime("ns", "UTC")), "can hold, or finer than that"),
+        ("at", pl.Series([1]).cast(pl.Datetime("ns")), "can hold, or finer than that"),
+        ("at", pl.Series(["45/67/2020"]), "no ISO 8601 of a day that exists; if it is written otherwise"),
+        ("number", pl.Series(["1e400"]), "`1e400` is no Float64, or would lose digits"),
+        ("number", pl.Series(["1e400", "1"]), "`1e400` is no Float64, or would lose digits"),
         ("at", pl.Series(["2026-01-22T12:00:00.0000001Z"]), "finer than the contract's us"),
-        ("at", pl.Series(["2026-02-30 12:00"]), "is no moment, or one of two"),
+        ("at", pl.Series(["2026-02-30 12:00"]), "can hold, or finer than that"),
         ("at", pl.Series(["12:00"]), "no ISO 8601"),
         ("at", pl.Series([1769083200]), "no way to make Datetime"),
         ("bare", pl.Series([NOON]), "no way to make Datetime"),
@@ -191,7 +195,10 @@ def test_hours_that_clocks_skip_or_repeat_are_what_is_declared(
 
     assert [one.astimezone(UTC).strftime("%H:%M") for one in found] == hours
     assert "2 values" in (said := why("local", series))
-    assert "on the clocks of America/New_York; declare `files: {ambiguous: earliest}`" in said
+    assert (
+        "on the clocks of America/New_York, or finer than us; declare `files: {ambiguous: earliest}`"
+        in said
+    )
 
 
 def test_times_without_a_zone_are_of_the_declared_one_in_csv_and_parquet_alike() -> None:

@@ -19,6 +19,7 @@ from mlops_assets.batches.landing import (
     landings,
     newest,
     publish,
+    reconsider,
     refuse,
     refuse_on_main,
     succeed,
@@ -453,6 +454,37 @@ def test_a_damaged_file_is_refused_like_any_other(
     assert "can't be read" in report.problems[0]
 
 
+def test_a_file_that_could_not_be_read_is_not_judged_by_what_main_holds(yard: Yard) -> None:
+    # given a window on main, and a refusal of a file that could not even be read
+    yard.publish(yard.land())
+    unread = Report(0, ("it can't be read",), (), {})
+    window = (yard.declaration, "batches", WINDOW, "0" * 64, unread)
+    refused = refuse_on_main(yard.repository, *window)
+    # when it is looked at again, it stays as it is, since what is on its branch is main's
+    assert reconsider(yard.repository, yard.declaration, refused) == refused
+    assert yard.landings == [refused]
+
+
+def test_what_is_read_otherwise_by_now_has_to_land_again(yard: Yard) -> None:
+    # given a file whose times nobody could read
+    rows = tiny.batch(0)[0].with_columns(pl.col("at").dt.strftime("%d/%m/%Y %H:%M"))
+    file = yard.save(rows, f"{WINDOW}.csv")
+    landing = land(yard.repository, yard.declaration, file, kind="batches")
+    assert landing is not None
+    report = audit_landing(yard.repository, yard.declaration, landing)
+    assert "declare how it is written" in report.problems[0]
+    refused = yard.refuse(landing, report)
+    # when that is declared, then what lies on its branch is still what was read of it, and says so
+    files = Files(times={"at": "%d/%m/%Y %H:%M"})
+    yard.declaration = yard.declaration.model_copy(update={"files": files})
+    again = reconsider(yard.repository, yard.declaration, refused)
+    assert again.problems[0].endswith("it becomes so as files are read now; land it again")
+    # and when it lands again, it passes
+    better = land(yard.repository, yard.declaration, file, kind="batches")
+    assert better is not None
+    assert audit_landing(yard.repository, yard.declaration, better).passed
+
+
 def test_what_waits_goes_on_waiting_until_its_successor_has_passed(yard: Yard) -> None:
     # given a good file that waits, and a bad one that lands for the same window
     good = yard.land(300)
@@ -550,6 +582,25 @@ def test_files_that_bring_more_rows_are_added_where_that_is_declared(
     # unless it is to replace all
     only = labelled(yard, rows.slice(99, 1), replace=True)
     assert pl.read_parquet(yard.repository.location(only.commit, path).uri).height == 1
+
+
+def test_a_file_that_does_not_fit_the_contract_is_not_added_to_what_landed(yard: Yard) -> None:
+    appending(yard)
+    rows = tiny.batch(0)[1]
+    yard.publish(labelled(yard, rows.head(80)))
+    # when a file lacks the column that is asked for, or has it in another type
+    for more, said in (
+        (rows.slice(80, 20).drop("paid"), "no column `paid`"),
+        (rows.slice(80, 20).with_columns(paid=pl.lit("x")), "20 values, as `x`, are no Int64"),
+    ):
+        landing = labelled(yard, more)
+        report = audit_landing(yard.repository, yard.declaration, landing)
+        # then that is what is wrong with it, and the rows that have no label are not there as such
+        assert said in str(report.problems)
+        yard.refuse(landing, report)
+    # and the right file goes through
+    right = labelled(yard, rows.slice(80, 20))
+    assert audit_landing(yard.repository, yard.declaration, right).rows == 100
 
 
 def test_labels_are_checked_with_the_batch_that_they_name(yard: Yard) -> None:

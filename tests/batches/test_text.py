@@ -117,11 +117,11 @@ def test_a_file_beyond_the_declared_limits_is_refused(name: str, tmp_path: Path)
 def test_a_line_with_fewer_fields_than_the_header_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text(TEXT[:-2])
-    with pytest.raises(BatchRefusedError, match="has 2 of 3 fields: the file is cut off there"):
+    with pytest.raises(BatchRefusedError, match="has 2 of 3 fields: the file may be cut off there"):
         opened(file)
     packed = tmp_path / "a.csv.gz"
     packed.write_bytes(gzip.compress(TEXT[:-2].encode()))
-    with pytest.raises(BatchRefusedError, match="has 2 of 3 fields: the file is cut off there"):
+    with pytest.raises(BatchRefusedError, match="has 2 of 3 fields: the file may be cut off there"):
         opened(packed)
     # in the middle too, where Polars would fill it with nulls
     file.write_text('sep=;\n\nid;spend;note\n1;2;"a\nb"\n2;3\n3;4;c\n')

@@ -6,10 +6,12 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from mlops_assets.batches.landing import landings
-from mlops_assets.cli.replay import Summary, replay_model
+from mlops_assets.batches.landing import Landing, landings
+from mlops_assets.cli.landing import check_landing
+from mlops_assets.cli.replay import Summary, reconsider_refused, replay_model
 from tests import tiny
 from tests.conftest import Played, reopen
 
@@ -55,6 +57,43 @@ def test_what_was_refused_is_tried_again_when_rule_or_file_were_mended(
     assert (found.played, found.clean) == (1, True)
     assert len(played.status["windows"]) == 3
     assert not landings(played.repository, tiny.MODEL)
+
+
+def test_an_older_file_that_would_pass_by_now_does_not_replace_a_mended_one(
+    played: Played,
+) -> None:
+    # given a file that was refused, and a mended one for the same window, which waits
+    rows = tiny.batch(0)[0]
+    half = rows.with_columns(amount=pl.when(pl.int_range(pl.len()) % 2 == 0).then("amount"))
+    old = land_checked(played, half)
+    assert old.refused
+    new = land_checked(played, rows)
+    assert not new.refused
+    # when the rule that refused the first is taken back, and all is tried again
+    played = declare(played, "min_rows: 50", "min_rows: 50\n    max_null_share: 1.0")
+    reconsider_refused(played.repository, played.player.declaration)
+    # then the mended one is still what is meant
+    played.player.settle()
+    assert played.frame("batches", 0)["amount"].null_count() == 0
+
+
+def land_checked(played: Played, rows: pl.DataFrame) -> Landing:
+    return check_landing(played.repository, played.player.declaration, played.land(0, frame=rows))[
+        0
+    ]
+
+
+@pytest.mark.parametrize("what", ["a folder", "a link to nothing"])
+def test_what_is_no_file_is_refused_and_holds_nobody_up(played: Played, what: str) -> None:
+    file = played.project.root / "history/batches" / f"{tiny.window(1)}.parquet"
+    file.unlink()
+    if what == "a folder":
+        file.mkdir()
+    else:
+        file.symlink_to("nowhere")
+    found = replay(until=2)
+    assert [one.partition(": ")[0] for one in found.refused] == [f"batches of {tiny.window(1)}"]
+    assert [one["window"] for one in played.status["windows"]] == [tiny.window(0), tiny.window(2)]
 
 
 def test_files_of_no_window_and_of_times_to_come_are_left_out_with_a_line(
