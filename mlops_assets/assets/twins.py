@@ -17,6 +17,7 @@ import polars as pl
 
 from mlops_assets.assets.commits import MAIN, scan
 from mlops_assets.assets.training_set import TARGET, features_of
+from mlops_assets.batches.held import held
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import StoreError, TrainingError
 from mlops_assets.features.expressions import code_version
@@ -204,20 +205,20 @@ class Twins:
 
         Those that are declared now, or also those that are not any more.
 
-        A window whose features could not be made keeps no other from being learnt.
+        Nor those that were withdrawn by then, whose features are as they were. A window whose
+        features could not be made keeps no other from being learnt.
         """
-        held = {}
-        for stage in ("batches", "labels", "features"):
-            prefix = f"{self.declaration.name}/{stage}/"
-            held[stage] = {
-                info.path.removeprefix(prefix).removesuffix(".parquet"): info.checksum
-                for info in self.repository.objects(commit, prefix)
-            }
+        there = held(self.repository, self.declaration.name, commit)
+        prefix = f"{self.declaration.name}/features/"
+        features = {
+            info.path.removeprefix(prefix).removesuffix(".parquet")
+            for info in self.repository.objects(commit, prefix)
+        }
         return {
-            window: (version, held["labels"][window])
-            for window, version in sorted(held["batches"].items())
-            if window in held["labels"]
-            and window in held["features"]
+            window: (version, there.files["labels"][window])
+            for window, version in sorted(there.files["batches"].items())
+            if window in there.files["labels"]
+            and window in features
             and (undeclared or self.declaration.windows.declares(window))
         }
 

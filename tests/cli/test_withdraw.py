@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from mlops_assets.assets.twins import Twins
 from mlops_assets.batches import withdrawing
 from mlops_assets.batches.landing import Landing, landings, publish
 from mlops_assets.batches.maturity import landed_windows
@@ -79,6 +80,10 @@ def test_an_ingested_window_counts_no_more_until_it_lands_again(played_to: Playe
     gains = {row["window"]: row["gain"] for row in played.store.latest("staleness", model="tiny")}
     assert gains[window] is None
     assert not [one for one in played.status["missing"] if one["window"] == window]
+    # nor does a twin of a later window learn from it, though its features are there
+    assert played.frame("features", 7).height > 0
+    twins = Twins(declaration, played.repository, played.store)
+    assert list(twins.known_before(tiny.window(9)).versions) == [tiny.window(n) for n in range(7)]
     # and Dagster shows what stands on it as stale
     key = dg.AssetKey([tiny.MODEL, "batches"])
     (event,) = played.instance.fetch_materializations(
