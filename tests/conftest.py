@@ -15,6 +15,18 @@ import dagster as dg
 import polars as pl
 import pytest
 import yaml
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from filelock import FileLock
 
 from mlops_assets.batches.landing import Kind, land
@@ -96,6 +108,19 @@ class Played:
             tags=tags,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
+        )
+
+    def stop(self, sensor: str) -> None:
+        """Stop a sensor, as a person does in Dagster."""
+        where = LoadableTargetOrigin(executable_path=sys.executable, module_name="tiny_project")
+        location = ManagedGrpcPythonEnvCodeLocationOrigin(where, "tiny_project")
+        origin = RemoteInstigatorOrigin(
+            RemoteRepositoryOrigin(location, "__repository__"), f"{tiny.MODEL}__{sensor}"
+        )
+        self.instance.add_instigator_state(
+            InstigatorState(
+                origin, InstigatorType.SENSOR, InstigatorStatus.STOPPED, SensorInstigatorData()
+            )
         )
 
     def frame(self, stage: str, number: int) -> pl.DataFrame:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import InstigatorStatus
 
 from mlops_assets.assets.commits import partitions
 from mlops_assets.assets.source import SOURCES
@@ -181,18 +183,39 @@ def request(runs: RunsOfWork, work: Work) -> dg.RunRequest | str:
 
 
 def may_run(
-    context: dg.SensorEvaluationContext, store: Store, declaration: Declaration, due: Sequence[Work]
+    context: dg.SensorEvaluationContext,
+    store: Store,
+    declaration: Declaration,
+    due: Sequence[Work],
+    *,
+    stopped: bool = False,
 ) -> bool:
-    """Say whether a run is or will be asked for, so that what is decided waits for it."""
+    """Say whether a run is or will be asked for, so that what is decided waits for it.
+
+    Where the sensor of the data is stopped, nothing will be: only what goes on is waited for.
+    """
     runs = RunsOfWork.read(context.instance, store, declaration, due)
     for work in due:
         try:
-            if work.window in runs.busy or isinstance(request(runs, work), dg.RunRequest):
+            if work.window in runs.busy:
+                return True
+            if not stopped and isinstance(request(runs, work), dg.RunRequest):
                 return True
         except Exception:
             # the sensor of the data says so, in each of its ticks; the decisions don't wait for it
             context.log.exception(f"{work.window} is not waited for")
     return False
+
+
+def is_stopped(instance: dg.DagsterInstance, declaration: Declaration) -> bool:
+    """Say whether somebody stopped the sensor of the data in Dagster."""
+    states = [
+        state.status
+        for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+        if state.instigator_name == f"{declaration.name}__data"
+    ]
+    # a home that was moved keeps the state of where its code lay before
+    return bool(states) and all(status == InstigatorStatus.STOPPED for status in states)
 
 
 def summed_up(reasons: Sequence[str]) -> str:

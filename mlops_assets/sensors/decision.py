@@ -30,7 +30,7 @@ from mlops_assets.resources import (
     RepositoryResource,
     StoreResource,
 )
-from mlops_assets.sensors.data import may_run
+from mlops_assets.sensors.data import is_stopped, may_run
 from mlops_assets.sensors.facts import Situation, rules_of
 from mlops_assets.sensors.notes import note
 from mlops_assets.sensors.reaching import reaching
@@ -65,7 +65,8 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
             return dg.SensorResult(skip_reason=dg.SkipReason(problem), cursor=context.cursor)
         noted = other_meaning(declaration, records)
         work = due(versions, records, declaration, mlops_repository.until)
-        if may_run(context, records, declaration, work):
+        stopped = bool(work) and is_stopped(context.instance, declaration)
+        if may_run(context, records, declaration, work, stopped=stopped):
             return dg.SensorResult(
                 skip_reason=dg.SkipReason("data is waiting to be ingested; decided after that"),
                 asset_events=[observation(declaration, row) for row in noted],
@@ -80,11 +81,13 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         cursor, passed = overtaken(declaration, landed, records, situation.champion, cursor)
         noted += [row for one in passed for row in record(declaration, records, landed, one)]
         weighed = weigh(context, declaration, landed, records, situation)
+        said = weighed.said or ["no evidence for a retraining"]
+        if stopped:
+            name = f"{declaration.name}__data"
+            said.append(f"{name} is stopped in Dagster: what landed or matured is not ingested")
         return dg.SensorResult(
             run_requests=weighed.requests,
-            skip_reason=None
-            if weighed.requests
-            else dg.SkipReason("; ".join(weighed.said) or "no evidence for a retraining"),
+            skip_reason=None if weighed.requests else dg.SkipReason("; ".join(said)),
             asset_events=[observation(declaration, row) for row in noted + weighed.noted],
             cursor=str(cursor),
         )

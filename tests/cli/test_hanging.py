@@ -8,18 +8,6 @@ import sys
 
 import dagster as dg
 import pytest
-from dagster._core.remote_origin import (
-    ManagedGrpcPythonEnvCodeLocationOrigin,
-    RemoteInstigatorOrigin,
-    RemoteRepositoryOrigin,
-)
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    InstigatorStatus,
-    InstigatorType,
-    SensorInstigatorData,
-)
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from mlops_assets.cli.hanging import Halted, may_be_halted, read_halted, why_it_hangs
 from mlops_assets.cli.status_text import show_model
@@ -59,16 +47,7 @@ def test_dead_runs_and_stopped_sensors_are_in_the_status(
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     run = left_behind(played, gone.pid)
-    where = LoadableTargetOrigin(executable_path=sys.executable, module_name="tiny_project")
-    location = ManagedGrpcPythonEnvCodeLocationOrigin(where, "tiny_project")
-    origin = RemoteInstigatorOrigin(
-        RemoteRepositoryOrigin(location, "__repository__"), "tiny__data"
-    )
-    played.instance.add_instigator_state(
-        InstigatorState(
-            origin, InstigatorType.SENSOR, InstigatorStatus.STOPPED, SensorInstigatorData()
-        )
-    )
+    played.stop("data")
     # then the status says both, and what to do
     found = played.status
     assert len(found["needs"]) >= 2

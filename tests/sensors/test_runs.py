@@ -259,6 +259,26 @@ def test_work_that_is_going_on_is_not_asked_for_by_another_key(played: Played) -
     assert again.tags[WORK_TAG] != request.tags[WORK_TAG]
 
 
+def test_nothing_waits_for_a_sensor_of_the_data_that_is_stopped(played: Played) -> None:
+    # given a first training that is due, and beside it a window that landed
+    with_windows(played, 7)
+    played.land(7)
+    (window,) = asked(played, "data")
+    assert "waiting to be ingested" in str(played.player.evaluate("decision").skip_message)
+    # when somebody stops the sensor that would ask for its run
+    played.stop("data")
+    # then it is decided, as long as no run is there that works on it
+    run = made(played, "ingest", window, NOT_STARTED)
+    assert "waiting to be ingested" in str(played.player.evaluate("decision").skip_message)
+    played.instance.delete_run(run.run_id)
+    (request,) = asked(played, "decision")
+    # and said what is not done
+    made(played, "retrain", request, CANCELED)
+    said = str(played.player.evaluate("decision").skip_message)
+    assert "its run was cancelled" in said
+    assert "tiny__data is stopped in Dagster: what landed or matured is not ingested" in said
+
+
 def left_behind(played: Played, pid: int, **tags: str) -> dg.DagsterRun:
     """Make a run as a daemon left it that was killed, with the pid of its worker."""
     job = played.project.repository.get_job("tiny__ingest")
