@@ -137,7 +137,8 @@ class Labels(Value):
     )
     target: str = Field(
         description="The Polars expression of the target, as `.features:TARGET`; null where "
-        "unknown. Boolean, or 0 and 1, for a binary task; a finite number for regression.",
+        "unknown. Boolean, or 0 and 1, for a binary task; a finite number for regression. It calls "
+        "no Python function: a change of one could not be told.",
         pattern=REFERENCE,
     )
     mature_after_days: float = Field(
@@ -392,7 +393,8 @@ class Retraining(Value):
     kpi: str | None = Field(
         default=None,
         description="Polars expression of the money that a row earns, over its features, `score` "
-        "and `target`, as `.features:KPI`; staleness then counts money instead of the metric.",
+        "and `target`, as `.features:KPI`; staleness then counts money instead of the metric. It "
+        "calls no Python function either.",
         pattern=REFERENCE,
     )
     attempts: int = Field(

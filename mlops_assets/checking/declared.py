@@ -26,7 +26,7 @@ from mlops_assets.errors import (
     did_you_mean,
 )
 from mlops_assets.features.expressions import compute
-from mlops_assets.features.row_by_row import refusals
+from mlops_assets.features.row_by_row import calls_python, refusals, shown
 from mlops_assets.learning.parameters import problems as parameter_problems
 
 _SEGMENTS = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date)
@@ -230,9 +230,10 @@ class Declared:
                 field, f"`{self._references[field]}` is {_a(target)}, no Polars expression"
             )
             return
-        if self.labels is None:
+        if calls_python(target):
+            yield self._of_python(field, "target", target)
             return
-        if _of_any_type(target, self.labels):
+        if self.labels is None or _of_any_type(target, self.labels):
             return
         held = self._type_of(field, target.alias("target"), self.labels, "labels")
         if isinstance(held, Finding):
@@ -327,6 +328,9 @@ class Declared:
                 field, f"`{self._references[field]}` is {_a(kpi)}, no Polars expression"
             )
             return
+        if calls_python(kpi):
+            yield self._of_python(field, "KPI", kpi)
+            return
         target = self._loaded["labels", "target"]
         if self.batch is None or self.labels is None or not isinstance(target, pl.Expr):
             return
@@ -342,6 +346,14 @@ class Declared:
             yield held
         elif not held.is_numeric():
             yield self._in_module(field, f"the KPI is {held}; it must be money per row, a number")
+
+    def _of_python(self, field: Field, name: str, expression: pl.Expr) -> Finding:
+        return self._in_module(
+            field,
+            f"the {name} is {shown(expression)}, which calls a function of Python; write it as an "
+            "expression of Polars alone: what a function does now can't be told from what it did "
+            "before, and figures of both would be taken for the same",
+        )
 
     def _type_of(
         self, field: Field, expression: pl.Expr, types: Mapping[str, pl.DataType], where: str

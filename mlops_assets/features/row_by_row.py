@@ -145,6 +145,17 @@ def opaque(
     return {name: one for name, one in features.items() if judge(one, schema).opaque}
 
 
+def calls_python(expression: pl.Expr) -> bool:
+    """Say whether an expression calls a Python function, of which its JSON tells no more than a name.
+
+    One that can't be written down at all counts as such.
+    """
+    try:
+        return _has_python(json.loads(expression.meta.serialize(format="json")))
+    except (PolarsError, ValueError):
+        return True
+
+
 def tried(rows: pl.DataFrame, features: Mapping[str, pl.Expr], most: int = 8) -> dict[str, str]:
     """Compute rows together, alone and in another order; return what differs.
 
@@ -407,6 +418,17 @@ def _has_columns(node: Any) -> bool:
             for kind, body in node.items()
         )
     return isinstance(node, list) and any(map(_has_columns, node))
+
+
+def _has_python(node: Any) -> bool:
+    if isinstance(node, Mapping):
+        return any(
+            kind == "callback"  # of a fold
+            or kind.startswith("Anonymous")
+            or (kind not in ("Literal", "Column") and _has_python(body))
+            for kind, body in node.items()
+        )
+    return isinstance(node, list) and any(map(_has_python, node))
 
 
 def _word(name: str) -> str:

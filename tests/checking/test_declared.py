@@ -51,6 +51,14 @@ FEATURES = {
 TARGET = pl.col("y")
 KPI = pl.col("score") * pl.col("x")
 """
+# turned round by one character of the function, this one can't be told from the other target
+PYTHON = """\
+def late(y: bool) -> bool:
+    return bool(abs(y - 1))
+
+
+TARGET = pl.col("y").map_elements(late, return_dtype=pl.Boolean)\
+"""
 Declare = Callable[..., Declaration]
 numbers = itertools.count()
 
@@ -156,6 +164,24 @@ WRONG: list[tuple[dict[str, Any], str, str, int | None]] = [
     ({"features": ('pl.col("y")', '"y"')}, "labels.target", "is a str, no Polars", 7),
     ({"features": ('pl.col("y")', 'pl.col("yy")')}, "labels.target", "did you mean `y`?", 7),
     ({"features": ('pl.col("y")', 'pl.col("note")')}, "labels.target", "the target is String", 7),
+    (
+        {"features": ('TARGET = pl.col("y")', PYTHON)},
+        "labels.target",
+        "write it as an expression of Polars alone",
+        11,
+    ),
+    (
+        {"features": ('pl.col("y")', 'pl.col("y").map_batches(lambda y: ~y)')},
+        "labels.target",
+        "calls a function of Python",
+        7,
+    ),
+    (
+        {"features": ('pl.col("y")', 'pl.fold(False, lambda a, b: a | b, [pl.col("y")])')},
+        "labels.target",
+        "calls a function of Python",
+        7,
+    ),
     ({"task": "regression"}, "labels.target", "the target is Boolean; for the task regression", 7),
     (
         {"training": {"parameters": {"num_leafs": 7}}},
@@ -178,6 +204,15 @@ WRONG: list[tuple[dict[str, Any], str, str, int | None]] = [
         },
         "retraining.kpi",
         "no column `scor` in the features, `score` and `target`; did you mean `score`?",
+        8,
+    ),
+    (
+        {
+            "retraining": {"kpi": ".features:KPI", "cost": 1},
+            "features": ('pl.col("score")', 'pl.col("score").map_elements(abs, pl.Float64)'),
+        },
+        "retraining.kpi",
+        "the KPI is",
         8,
     ),
 ]
