@@ -10,7 +10,7 @@ import polars as pl
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import MAIN, key, scan
 from mlops_assets.assets.estimates import Estimates
-from mlops_assets.assets.evaluation import read_gates, scored_by_window
+from mlops_assets.assets.evaluation import is_by_declared_gates, read_gates, scored_by_window
 from mlops_assets.assets.judging import Bench
 from mlops_assets.assets.model import (
     Pinned,
@@ -110,6 +110,11 @@ class Promotion:
         if evaluated["training_set"] != pinned.checksum:
             raise dg.Failure(
                 f"the evaluation is of another training set; materialize {name}/evaluation first",
+                allow_retries=False,
+            )
+        if not is_by_declared_gates(self.declaration, evaluated):
+            raise dg.Failure(
+                f"the evaluation is by other gates; materialize {name}/evaluation first",
                 allow_retries=False,
             )
         gates = read_gates(self.context, self.declaration, evaluated)

@@ -13,6 +13,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from mlops_assets.assets.evaluation import is_by_declared_gates
 from mlops_assets.cli.recovery import recover
 from mlops_assets.learning import environment
 from mlops_assets.registry.ledger import Entry, Ledger
@@ -201,6 +202,34 @@ def test_promotion_does_not_trust_gates_of_another_evaluation(promoted: Played) 
     failure = next(event for event in result.all_events if event.is_step_failure)
     assert "has not judged this challenger" in str(failure.step_failure_data)
     assert promoted.ledger.entries(tiny.MODEL) == before
+
+
+def test_promotion_does_not_trust_an_evaluation_by_gates_that_are_declared_no_more(
+    played_to: PlayedTo,
+) -> None:
+    # given a challenger that passed, and then a gate that is stricter than what it gained
+    played = played_to(9)
+    assert played.materialize("retrain", *CHAIN[:-1]).success
+    evaluated = metadata(played, "evaluation")
+    declared = played.project.root / "tiny_project/defs/tiny/defs.yaml"
+    strict = declared.read_text().replace(
+        "{holdout_windows: 1}", "{holdout_windows: 1, min_gain: 1}"
+    )
+    declared.write_text(strict)
+    again = reopen(played)
+    # when the champion is asked for alone, then it refuses to decide, and says what to do
+    result = again.materialize("retrain", "champion")
+    assert not result.success
+    failure = next(event for event in result.all_events if event.is_step_failure)
+    assert "by other gates; materialize tiny/evaluation first" in str(failure.step_failure_data)
+    assert len(played.ledger.entries(tiny.MODEL)) == 1
+    # and done so, it decides by the gate that is declared
+    assert again.materialize("retrain", "evaluation", "champion").success
+    assert [entry.event for entry in played.ledger.entries(tiny.MODEL)] == ["promoted", "refused"]
+    # while of an evaluation from before gates were recorded nothing else is known
+    assert not is_by_declared_gates(again.player.declaration, evaluated)
+    del evaluated["gates"]
+    assert is_by_declared_gates(again.player.declaration, evaluated)
 
 
 def test_deciding_the_same_cause_again_ends_the_same(played_to: PlayedTo) -> None:
