@@ -189,7 +189,7 @@ def outcome(project: Path) -> dict[str, Any]:
     """Return what was decided, without ids and times."""
     status = json.loads(mlops(project, "status", "--json").stdout)["models"][0]
     log = json.loads(mlops(project, "log", MODEL, "--json").stdout)
-    ids = {"at", "data_commit", "mlflow_run_id"}
+    ids = {"at", "promoted_at", "data_commit", "mlflow_run_id"}
     champion = {k: v for k, v in (status["champion"] or {}).items() if k not in ids}
     return {
         "champion": champion,
