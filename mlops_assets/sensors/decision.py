@@ -1,6 +1,6 @@
 """Evidence starts `<model>__retrain`, or is held back; either way a row says why."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -38,6 +38,8 @@ from mlops_assets.sensors.recovery import end_dead_runs
 from mlops_assets.sensors.runs import request_tags, unfinished
 
 MOST_GAPS = 300  # that one tick notes, each shown in Dagster too: the next tick notes more
+
+UNTIL = "drift:until:"  # begins the cause of a decision on all windows up to one
 
 
 def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDefinition:
@@ -240,31 +242,57 @@ def overtaken(
     """Say of which windows nobody decided before a newer one landed, as after a night without us.
 
     Only the newest state is decided on. The cursor, the last verdict looked at, only spares looking
-    again: what was decided is known from the decisions.
+    again: what was decided is known from the decisions. A verdict may be made again, since one
+    before it was: only the newest counts, and what was accounted for is not accounted for again.
     """
     rows = store.rows("verdicts", model=declaration.name, after_event=cursor, verdict="drifted")
     if not rows:
         return cursor, []
-    decided = {
-        row["cause"].split(":")[1]
-        for row in store.latest("decisions", model=declaration.name, trigger="drift")
-    }
-    version = champion.version if champion else None
-    windows = sorted(
-        {
-            row["window"]
-            for row in rows
-            if row["window"] != landed.newest and row["window"] not in decided
-        }
-    )
     cursor = max(row["event_id"] for row in rows)
+    newest = store.newest("verdicts", "verdict", "batch_version", model=declaration.name)
+    told = store.latest("decisions", model=declaration.name, trigger="drift")
+    decided = {row["window"] for row in told if not row["cause"].startswith(UNTIL)}
+    drifted = {
+        window: str(newest[window]["batch_version"])
+        for window in {row["window"] for row in rows} - decided - {landed.newest}
+        if newest[window]["verdict"] == "drifted"
+    }
+    until = [row for row in told if row["cause"].startswith(UNTIL)]
+    windows = sorted(drifted.keys() - accounted_for(store, declaration.name, drifted, until))
+    version = champion.version if champion else None
     if not windows or "drift" not in declaration.retraining.triggers:
         return cursor, []
     several = f"{len(windows)} windows, {windows[0]} to {windows[-1]}, had drifted"
     which = f"{windows[0]} had drifted" if len(windows) == 1 else several
-    evidence = Evidence(f"drift:until:{windows[-1]}", "drift", windows[-1], which, version)
+    evidence = Evidence(f"{UNTIL}{windows[-1]}", "drift", windows[-1], which, version)
     reason = f"{which} before anybody decided; {landed.newest} has landed since and is decided on"
     return cursor, [Decision(evidence, retrain=False, code="superseded", reason=reason)]
+
+
+def accounted_for(
+    store: Store, model: str, batches: Mapping[str, str], until: Sequence[Mapping[str, Any]]
+) -> set[str]:
+    """Return which windows a decision on all up to one spoke of; not those corrected after it.
+
+    Args:
+        store: with the verdicts.
+        model: whose.
+        batches: window -> version of its batch, as it is now.
+        until: those decisions.
+
+    """
+    if not batches or not until:
+        return set()
+    first = store.query(
+        'SELECT "window", batch_version, min(event_id) FROM verdicts WHERE model = ? GROUP BY 1, 2',
+        [model],
+    )
+    return {
+        window
+        for window, batch, event in first.iter_rows()
+        if batches.get(window) == batch
+        and any(window <= row["window"] and event < row["event_id"] for row in until)
+    }
 
 
 def record(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.profiles.records import fields_of
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Ledger
-from mlops_assets.sensors.decision import MOST_GAPS, note_gaps
+from mlops_assets.sensors.decision import MOST_GAPS, note_gaps, overtaken, record
 from mlops_assets.sensors.facts import paused
 from tests import tiny
 from tests.conftest import Played, PlayedTo
@@ -245,6 +245,72 @@ def test_what_drifted_while_nobody_decided_is_said_in_one_row(played_to: PlayedT
         for one in shown
         if one.event_log_entry.asset_observation
     }
+
+
+@dataclass
+class Absent:
+    """Verdicts that came in while nobody decided, and what is said of them then."""
+
+    declaration: Declaration
+    store: Store
+    cursor: int = 0
+
+    def judge(self, number: int, verdict: str = "drifted", batch: str = "first") -> None:
+        said = {"exceeds": True, "verdict": verdict, "sentence": "", "detail": {}}
+        made = {"batch_version": batch, "features_commit": f"{verdict}-{batch}"}
+        common = {"model": tiny.MODEL, "window": tiny.window(number), "champion": 1, "rows": 300}
+        self.store.add("verdicts", {**common, **said, **made, "profile": "", "policy": ""})
+
+    def said(self, newest: int) -> list[str]:
+        batches = tuple(tiny.window(number) for number in range(newest + 1))
+        landed = LandedWindows(batches, (), (), None)
+        self.cursor, found = overtaken(self.declaration, landed, self.store, None, self.cursor)
+        for one in found:
+            record(self.declaration, self.store, landed, one)
+        return [one.reason.partition(" before")[0] for one in found]
+
+
+@pytest.fixture
+def absent(tmp_path: Path, declaration: Declaration) -> Absent:
+    return Absent(declaration, Store(tmp_path / "store"))
+
+
+def test_a_verdict_that_was_made_again_otherwise_is_no_drift_that_nobody_decided_on(
+    absent: Absent,
+) -> None:
+    # given a backfill that judged a window before the one before it, and then once more
+    absent.judge(11)
+    absent.judge(10, "stable")
+    absent.judge(11, "stable")
+    assert absent.said(12) == []
+    # then one that is drifted in the end is said
+    absent.judge(10, "warning")
+    absent.judge(10)
+    assert absent.said(12) == [f"{tiny.window(10)} had drifted"]
+
+
+def test_what_was_accounted_for_is_said_again_only_where_the_batch_is_another(
+    absent: Absent,
+) -> None:
+    # given windows that drifted before anybody decided, which was said
+    for number in (8, 9, 10):
+        absent.judge(number)
+    several = f"3 windows, {tiny.window(8)} to {tiny.window(10)}, had drifted"
+    assert absent.said(11) == [several]
+    # when their verdicts are made again, since a window before them was corrected
+    for number in (8, 9):
+        absent.judge(number, "warning")
+        absent.judge(number)
+    # then they are not said again, nor where the cursor is lost
+    assert absent.said(11) == []
+    absent.cursor = 0
+    assert absent.said(11) == []
+    # but one whose own batch was corrected is
+    absent.judge(9, batch="second")
+    assert absent.said(11) == [f"{tiny.window(9)} had drifted"]
+    absent.judge(9, "warning", batch="second")
+    absent.judge(9, batch="second")
+    assert absent.said(11) == []
 
 
 @pytest.mark.slow
