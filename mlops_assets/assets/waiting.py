@@ -23,7 +23,8 @@ def made_or_waited(
     """Yield what a stage makes; where that has to wait, nothing, and what follows is skipped.
 
     Red is for what a person must mend. The reason is an observation on the asset, and where the
-    decision sensor asked for the run, the answer to its cause: it asks again when more has matured.
+    decision sensor asked for the run, the answer to its cause. Other evidence, by which the sensor
+    asks again, comes with newer windows; what a person asked for is answered for good, and says so.
     """
     try:
         result = make()
@@ -52,6 +53,11 @@ def _answer(
     own = ("event_id", "record_id", "recorded_at")
     row = {name: value for name, value in asked[-1].items() if name not in own}
     reason = f"held back: {error}"
+    if row["trigger"] == "manual":
+        again = f"`mlops retrain {declaration.name}` again"
+        reason = (
+            f"{reason.removesuffix('.')}; this answers the request: when that has changed, {again}"
+        )
     store.add("decisions", {**row, "decision": "held_back", "code": error.code, "reason": reason})
     store.add(
         "outcomes",

@@ -112,6 +112,24 @@ def test_a_cancelled_retraining_is_a_persons_answer(played: Played) -> None:
     assert again.tags[CAUSE_TAG] != request.tags[CAUSE_TAG]
 
 
+def test_a_request_that_came_too_early_is_answered_and_says_to_ask_again(played: Played) -> None:
+    # given windows without features, and a person who asks for a retraining
+    with_windows(played, 7)
+    ask(played, "first")
+    # when their runs find nothing to learn from
+    while played.player.tick("decision"):
+        pass
+    # then each cause is answered, and the person is told that nothing asks again for the request
+    answers = {row["cause"]: row for row in played.store.latest("outcomes", model="tiny")}
+    assert [cause.partition(":")[0] for cause in sorted(answers)] == ["initial", "manual"]
+    initial, manual = (answers[cause]["reason"] for cause in sorted(answers))
+    assert (
+        manual
+        == f"{initial}; this answers the request: when that has changed, `mlops retrain tiny` again"
+    )
+    assert manual in [row["reason"] for row in played.status["held_back"]]
+
+
 def test_what_else_speaks_for_a_cancelled_retraining_waits_for_the_next_window(
     played: Played,
 ) -> None:
