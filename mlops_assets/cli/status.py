@@ -212,9 +212,11 @@ def needs(
         return []  # nothing is done for a model that is gone, so nothing is asked
     found: list[tuple[str, str]] = []
     if model["broken"]:
+        first, *more = model["broken"].splitlines()
+        others = f" (and {counted(len(more), 'more fault')})" if more else ""
         found.append(
             (
-                f"the declaration can't be kept: {model['broken']}",
+                f"the declaration can't be kept: {first}{others}",
                 f"mend it; `mlops check {name}` names every fault",
             )
         )

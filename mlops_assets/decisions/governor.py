@@ -216,8 +216,9 @@ def govern(evidence: Evidence, facts: Facts, rules: Rules) -> Decision | None:
         (
             "unmatured",
             rivals and facts.unseen_windows <= rules.holdout_windows,
-            f"{facts.unseen_windows} mature windows that the champion never saw; "
-            f"{rules.holdout_windows} are needed to compare on, and one to learn something new from",
+            f"{counted(facts.unseen_windows, 'mature window')} that the champion never saw, and "
+            f"{rules.holdout_windows + 1} are needed: {rules.holdout_windows} to compare on, and "
+            "one to learn something new from",
         ),
         (
             facts.obstacle.code if facts.obstacle else "no_labels",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_assets.cli.status import read_status
+from mlops_assets.cli.status import needs, read_status
 from mlops_assets.cli.status_text import show_model, show_status
 from tests.conftest import Played
 
@@ -99,6 +99,16 @@ def test_eighty_columns_hold_all_of_it(capsys: pytest.CaptureFixture[str]) -> No
     # and so is the newest decision
     retrained = [line for line in lines if "retrained on" in line]
     assert [line.split()[0] for line in retrained] == ["2024-01-01T05", "2024-01-01T04"]
+
+
+def test_of_a_declaration_that_cannot_be_kept_the_first_fault_is_said() -> None:
+    faults = "schema.py:10: the key column `id` is String\nfeatures.py:3: `mean`\nfeatures.py:4: x"
+    said, do = needs({**MODEL, "broken": faults}, None, None)[0].values()
+    assert said == (
+        "the declaration can't be kept: schema.py:10: the key column `id` is String (and 2 more "
+        "faults)"
+    )
+    assert do == "mend it; `mlops check tiny` names every fault"
 
 
 def test_a_warning_is_explained_and_old_records_say_it_once(

@@ -88,7 +88,7 @@ def test_at_every_bound_a_retraining_is_due(evidence: Evidence) -> None:
         ("budget", "2 retrainings within a month, the budget is 2"),
         (
             "unmatured",
-            "2 mature windows that the champion never saw; 2 are needed to compare on, and one",
+            "2 mature windows that the champion never saw, and 3 are needed: 2 to compare on, and one",
         ),
         ("same_data", "the last attempt had the same windows"),
         ("not_stale", "inputs moved, but by the labels up to w not retraining has earned .002"),
