@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
@@ -124,15 +126,19 @@ class Estimates:
 
         As many windows as were held out must have matured, or the first one tells more.
         """
-        measured = [
-            row
-            for row in self.store.latest(
-                "performance", model=self.declaration.name, champion=version
-            )
-            if row["window"] <= window
-            and row["rows"]  # none are left of a withdrawn one
-            and self.declaration.windows.declares(row["window"])
-        ][-MOST_WINDOWS:]
+        rows = self.store.newest(
+            "performance", "champion", "rows", "predictions_commit", "labels_commit",
+            model=self.declaration.name,
+        )  # fmt: skip
+        newest_first = (
+            rows[name]
+            for name in sorted(rows, reverse=True)
+            if name <= window
+            and rows[name]["champion"] == version
+            and rows[name]["rows"]  # none are left of a withdrawn one
+            and self.declaration.windows.declares(name)
+        )
+        measured = list(islice(newest_first, MOST_WINDOWS))[::-1]
         if len(measured) < self.declaration.gates.holdout_windows:
             return
         parts = {row["window"]: self._scored(row) for row in measured}
@@ -150,26 +156,31 @@ class Estimates:
         path = self.declaration.path("predictions", window)
         scored = scan(self.repository, predictions_commit, path)
         ends = self.declaration.windows.ends(window)
-        known = [
+        there = self.store.newest(
+            "estimators", "method", "metric", "estimator", "reason", "made_of", "meaning",
+            model=self.declaration.name,
+        )  # fmt: skip
+        newest_first = (
             row
-            for row in self.store.latest(
-                "estimators", model=self.declaration.name, champion=version
-            )
-            if row["window"] < window
+            for (champion, name), row in sorted(there.items(), key=itemgetter(0), reverse=True)
+            if champion == version
+            and name < window
             # a declaration that begins later now knows earlier windows no more
-            and self.declaration.windows.declares(row["window"])
-            and self.declaration.matures(row["window"]) < ends
+            and self.declaration.windows.declares(name)
+            and self.declaration.matures(name) < ends
             and row["method"] == self.method
             and self.series.holds("performance", row)
-        ]
+        )
         rows = int(scored.select(pl.len()).collect().item())
         if other_task:
             return Estimate(None, other_task, rows)
-        if not known:
+        newest = next(newest_first, None)
+        if newest is None:
             reason = f"nothing is known of version {version} on rows that it did not learn from"
             return Estimate(None, reason, rows)
         # one that could not be made of the newest windows leaves the one before
-        newest = next((row for row in reversed(known) if row["estimator"]), known[-1])
+        if newest["estimator"] is None:
+            newest = next((row for row in newest_first if row["estimator"]), newest)
         if newest["estimator"] is None:
             return Estimate(None, newest["reason"], rows, made_of=tuple(newest["made_of"]))
         estimator, reason = self.store.blob(newest["estimator"]), ""

@@ -225,8 +225,13 @@ def accuracy(store: Store, declaration: Declaration, window: str) -> str:
     series = Series.of(declaration, store)
     errors = [
         abs(row["error"])
-        for row in store.latest("estimates", model=declaration.name, metric=declaration.metric)
-        if row["window"] < window and row["error"] is not None and series.holds("performance", row)
+        for row in store.newest(
+            "estimates", "error", "metric", "meaning", model=declaration.name
+        ).values()
+        if row["window"] < window
+        and row["error"] is not None
+        and row["metric"] == declaration.metric
+        and series.holds("performance", row)
     ]
     if not errors:
         return ""

@@ -27,6 +27,7 @@ from mlops_assets.errors import (
 from mlops_assets.learning.twins import Comparison, compare_twins
 from mlops_assets.monitoring.meaning import Meaning, Series
 from mlops_assets.monitoring.measure import kpi, measure
+from mlops_assets.profiles.memory import Rows
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
@@ -124,8 +125,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
             "known_commit": judged.commit,
             "meaning": series.digest("staleness"),
         }
-        rows = {one["window"]: one for one in records.latest("staleness", model=declaration.name)}
-        rows[window] = row
+        rows = {**judged_so_far(declaration, records), window: row}
         standing = stand(declaration, series, rows.values(), landed, entry, window)
         row |= {
             "cost": standing.cost,
@@ -203,12 +203,15 @@ def champion_staleness(
         DeclarationError: no cost was declared, and none follows from the champion's first value.
 
     """
-    rows = store.newest(
-        "staleness", "champion", "since", "measure", "meaning", "gain", "reason", "served",
-        model=declaration.name,
-    ).values()  # fmt: skip
+    rows = judged_so_far(declaration, store).values()
     series = Series.of(declaration, store)
     return stand(declaration, series, rows, landed, entry, landed.newest or entry.window)
+
+
+def judged_so_far(declaration: Declaration, store: Store) -> Rows:
+    """Return by window what `stand` looks at."""
+    columns = ("champion", "since", "measure", "meaning", "gain", "reason", "served")
+    return store.newest("staleness", *columns, model=declaration.name)
 
 
 def stand(

@@ -148,10 +148,13 @@ class Twins:
 
     def kept(self, context: dg.AssetExecutionContext, mark: str) -> tuple[FittedModel, str] | None:
         """Return a champion's twin and its blob, if a window was compared with it already."""
-        rows = self.store.latest("staleness", model=self.declaration.name, champion_twin=mark)
-        if not rows:
+        rows = self.store.newest(
+            "staleness", "champion_twin", "champion_twin_blob", model=self.declaration.name
+        )
+        compared = [window for window, row in rows.items() if row["champion_twin"] == mark]
+        if not compared:
             return None
-        blob = str(rows[-1]["champion_twin_blob"])
+        blob = str(rows[max(compared)]["champion_twin_blob"])
         try:
             return FittedModel.from_bytes(self.store.blob(blob)), blob
         except StoreError as error:

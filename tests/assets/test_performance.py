@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from mlops_assets.assets.estimates import Estimates
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.profiles.estimation import Calibration
+from mlops_assets.profiles.index import Index, State
 from tests import tiny
 from tests.conftest import Played, open_project
 
@@ -81,8 +83,32 @@ def test_what_the_event_log_keeps_of_a_window_is_small(promoted: Played) -> None
     assert everything < 40_000
 
 
-def test_later_estimates_are_made_of_the_champions_own_matured_scores(promoted: Played) -> None:
-    promoted.turn(9, 10)
+def test_later_estimates_are_made_of_the_champions_own_matured_scores(
+    promoted: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[tuple[str, tuple[str, ...], int]] = []
+    select = Index.select
+
+    def noted(
+        index: Index,
+        kind: str,
+        columns: Sequence[str],
+        equals: Mapping[str, Any],
+        after_event: int = 0,
+        *,
+        newest: bool = False,
+    ) -> tuple[State, pl.DataFrame]:
+        reads.append((kind, tuple(equals), after_event))
+        return select(index, kind, columns, equals, after_event, newest=newest)
+
+    promoted.turn(9)
+    monkeypatch.setattr(Index, "select", noted)
+    promoted.turn(10)
+    # what was measured before is not read again for each window: only its own, or what is new
+    kinds = {"performance", "estimates", "estimators", "staleness"}
+    measuring = [one for one in reads if one[0] in kinds]
+    assert {kind for kind, _, _ in measuring} == kinds
+    assert [one for one in measuring if "window" not in one[1] and not one[2]] == []
     (row,) = rows(promoted, "estimates", 10)
     assert row["champion"] == 1
     # the labels of 9 mature as 10 ends: too late to be known before
