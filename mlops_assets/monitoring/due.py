@@ -11,6 +11,7 @@ from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets import clock
@@ -258,8 +259,9 @@ def judged_otherwise(
     month: it can't be made again.
     """
     policy = DriftPolicy.declared(declaration.drift, declaration.windows.per_year)
-    for window, past in outdated(policy, judged):
-        if window in windows and all(store.has_blob(profile) for _, profile, _ in past.reference):
+    there = cache(store.has_blob)  # neighbours have nearly the same reference
+    for window, past, reference in outdated(policy, judged):
+        if window in windows and all(there(profile) for _, profile, _ in reference):
             yield window, JUDGING, past.digest
 
 

@@ -28,6 +28,13 @@ COLUMNS = ("champion", "policy", "verdict", "exceeds", "finding", "profile", "pa
 Finding = tuple[tuple[bool, bool], Mapping[str, tuple[bool, bool]]]
 
 
+#: the windows that a reference is made of, each with its profile and champion
+Reference = tuple[tuple[str, str, int | None], ...]
+
+# digests of one past, as they were recorded once and as they are now: both follow from it alone
+_alike: set[tuple[str, str]] = set()
+
+
 @dataclass(frozen=True)
 class Past:
     """What one verdict takes from the windows before it.
@@ -38,15 +45,15 @@ class Past:
         of_segments: the same for each segment that was judged in some of them.
         uncounted: twelve hex digits that name the windows of this champion after the last of those,
             each with how it was judged: there may be thousands. Empty where there are none.
-        reference: windows that the reference is made of, each with its profile and champion; empty
-            where it is the champion's own.
+        made_of: hex digits that name the windows that the reference is made of, each with its
+            profile and champion: there may be thousands. Empty where it is the champion's own.
 
     """
 
     counted: tuple[tuple[str, str], ...] = ()
     of_segments: tuple[tuple[str, tuple[str, ...]], ...] = ()
     uncounted: str = ""
-    reference: tuple[tuple[str, str, int | None], ...] = ()
+    made_of: str = ""
 
     @property
     def windows(self) -> set[str]:
@@ -59,6 +66,10 @@ class Past:
         """Twelve hex digits that change with any of it."""
         return _digest(self)
 
+    def digest_by(self, reference: Reference) -> str:
+        """Return the digest as it was recorded before references were named by hex digits."""
+        return _hashed([self.counted, self.of_segments, self.uncounted or [], reference])
+
 
 @dataclass
 class Walk:
@@ -69,6 +80,8 @@ class Walk:
     _segments: dict[Any, dict[str, deque[str]]] = field(default_factory=dict)
     _uncounted: dict[Any, str] = field(default_factory=dict)
     _rows: list[tuple[str, str, int | None]] = field(default_factory=list)
+    _marks: list[int] = field(default_factory=list)  # of those rows
+    _made_of: int = 0  # the sum of the marks of what makes up the reference
     _hash: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,8 +95,18 @@ class Walk:
             counted=tuple(self._counted.get(champion, ())),
             of_segments=tuple((name, tuple(windows)) for name, windows in sorted(segments.items())),
             uncounted=self._uncounted.get(champion, ""),
-            reference=self._reference(window) if self._rows else (),
+            made_of=self._name(window),
         )
+
+    def reference(self, window: str) -> Reference:
+        """Return what the reference of a window is made of; nothing if it is the champion's own."""
+        known = {row[0]: row for row in self._rows}
+        if self.policy.reference == "champion":
+            return ()
+        try:
+            return tuple(known[name] for name in windows_of(self.policy, window, list(known)))
+        except ProfileError:
+            return ()
 
     def add(self, row: Row) -> None:
         """Go on by the newest verdict of a window."""
@@ -109,16 +132,31 @@ class Walk:
             str(policy.reference_from) <= window <= str(policy.reference_until)
         ):
             return
-        self._rows.append((window, profile, champion))
-        if policy.reference == "trailing":
-            del self._rows[: -((policy.reference_windows or 0) + policy.of_last)]
+        row = (window, profile, champion)
+        self._rows.append(row)
+        mark = int(hashlib.sha256(json.dumps(row).encode()).hexdigest(), 16)
+        if policy.reference == "fixed":
+            self._made_of += mark
+            return
+        # one enters the reference, as many windows later as are looked at together, one leaves it
+        self._marks.append(mark)
+        most = (policy.reference_windows or 0) + policy.of_last
+        del self._rows[:-most], self._marks[:-most]
+        if len(self._marks) >= policy.of_last:
+            self._made_of += self._marks[-policy.of_last]
+        if len(self._marks) == most:
+            self._made_of -= self._marks[0]
 
-    def _reference(self, window: str) -> tuple[tuple[str, str, int | None], ...]:
-        known = {row[0]: row for row in self._rows}
-        try:
-            return tuple(known[name] for name in windows_of(self.policy, window, list(known)))
-        except ProfileError:
-            return ()
+    def _name(self, window: str) -> str:
+        """Name the reference of a window by a sum, which costs the same however long it is."""
+        policy = self.policy
+        if policy.reference == "champion" or not self._rows:
+            return ""
+        if policy.reference == "fixed" and window <= str(policy.reference_until):
+            return ""
+        if policy.reference == "trailing" and len(self._rows) - (policy.of_last - 1) < 2:
+            return ""
+        return f"{self._made_of % 2**128:032x}"
 
 
 def past_of(
@@ -133,10 +171,10 @@ def past_of(
     return walk.to(window, champion)
 
 
-def outdated(policy: DriftPolicy, rows: Mapping[str, Row]) -> Iterator[tuple[str, Past]]:
-    """Yield each window whose verdict was made of another past than it has now, with that one.
+def outdated(policy: DriftPolicy, rows: Mapping[str, Row]) -> Iterator[tuple[str, Past, Reference]]:
+    """Yield each window whose verdict was made of another past than it has now.
 
-    Verdicts by another policy than the declared one stay as they are, and so do those from before
+    With that one, and what its reference is made of now. Verdicts by another policy than the declared one stay as they are, and so do those from before
     a past was recorded.
     """
     walk, declared = Walk(policy), policy.hash
@@ -144,8 +182,12 @@ def outdated(policy: DriftPolicy, rows: Mapping[str, Row]) -> Iterator[tuple[str
         row = rows[window]
         if row["past"] and row["policy"] == declared and row["champion"] is not None:
             past = walk.to(window, row["champion"])
-            if past.digest != row["past"]:
-                yield window, past
+            if (now := past.digest) != row["past"] and (row["past"], now) not in _alike:
+                reference = walk.reference(window)
+                if past.digest_by(reference) == row["past"]:
+                    _alike.add((row["past"], now))
+                else:
+                    yield window, past, reference
         walk.add(row)
 
 
@@ -179,7 +221,7 @@ def found_in(row: Row) -> str:
 
 @lru_cache(maxsize=10_000)
 def _digest(past: Past) -> str:
-    return _hashed([past.counted, past.of_segments, past.uncounted or [], past.reference])
+    return _hashed([past.counted, past.of_segments, past.uncounted or [], past.made_of or []])
 
 
 def _hashed(parts: Sequence[Any]) -> str:
