@@ -75,9 +75,11 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
             )
         landed = landed_windows(versions, declaration, MAIN)
         keep_meaning(declaration, landed, records)
-        if not unfinished(context.instance, declaration.name, "retrain"):
+        # before the ledger: what ends in between is in flight still, not gone without an answer
+        running = unfinished(context.instance, declaration.name, "retrain")
+        if not running:
             reconcile(declaration, mlops_ledger.get(), records, mlops_registry)
-        situation = Situation.read(declaration, landed, records, mlops_ledger.get())
+        situation = Situation.read(declaration, landed, records, mlops_ledger.get(), running)
         cursor = seen_until(context.cursor)
         noted += note_gaps(declaration, landed, records)
         cursor, passed = overtaken(declaration, landed, records, situation.champion, cursor)
@@ -125,7 +127,7 @@ def weigh(
     tries = situation.tried(context.instance, evidence)
     for one in evidence:
         try:
-            facts = situation.facts(context.instance, one, tries)
+            facts = situation.facts(one, tries)
         except Exception as error:  # noqa: BLE001  # the next tick looks at it again
             failed(one.cause, error)
             continue

@@ -25,7 +25,7 @@ from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.meaning import Series
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
-from mlops_assets.sensors.runs import Tried, age_minutes, by_tag, is_of, tried, unfinished
+from mlops_assets.sensors.runs import Tried, age_minutes, by_tag, is_of, tried
 
 
 def rules_of(declaration: Declaration) -> Rules:
@@ -53,13 +53,20 @@ class Situation:
     store: Store
     ledger: Ledger
     champion: Entry | None
+    running: Sequence[dg.RunRecord] = ()  # the retrainings that have not ended
 
     @classmethod
     def read(
-        cls, declaration: Declaration, landed: LandedWindows, store: Store, ledger: Ledger
+        cls,
+        declaration: Declaration,
+        landed: LandedWindows,
+        store: Store,
+        ledger: Ledger,
+        running: Sequence[dg.RunRecord] = (),
     ) -> Situation:
         """Read the ledger; the store is asked as it goes."""
-        return cls(declaration, landed, store, ledger, ledger.champion(declaration.name))
+        champion = ledger.champion(declaration.name)
+        return cls(declaration, landed, store, ledger, champion, running)
 
     def evidence(self, failed: Callable[[str, Exception], None]) -> list[Evidence]:
         """Return what speaks for a retraining now and was not answered yet.
@@ -107,21 +114,17 @@ class Situation:
             for cause, records in runs.items()
         }
 
-    def facts(
-        self, instance: dg.DagsterInstance, one: Evidence, tries: Mapping[str, Tried]
-    ) -> Facts:
+    def facts(self, one: Evidence, tries: Mapping[str, Tried]) -> Facts:
         """Collect what the governor looks at; `tries` is what `tried` said of all the evidence."""
-        model, longest = self.declaration.name, self.declaration.retraining.in_flight_minutes
+        longest = self.declaration.retraining.in_flight_minutes
         minutes = None
         cause = None
         # its own run first: where two go on, neither is to hold back the other
-        for record in unfinished(instance, model, "retrain"):
+        for record in self.running:
             age, of = age_minutes(record), record.dagster_run.tags.get(CAUSE_TAG)
             if age < longest and (minutes is None or of == one.cause):
                 minutes, cause = age, of or "a run started by hand"
         cancelled = [cause for cause, runs in tries.items() if runs.cancelled]
-        attempts, now = self.attempts, self.landed.now
-        recent = past.within_a_month(past.retrainings(attempts), now) if now else []
         return Facts(
             paused=paused(self.store, self.declaration.name),
             in_flight_minutes=minutes,
@@ -134,8 +137,8 @@ class Situation:
             cancelled=one.cause in cancelled,
             declined=next(iter(cancelled), None) or self.declined(),
             refused_in_a_row=past.refused_in_a_row(self.attempts_alike),
-            runs_this_month=len(recent),
-            minutes_this_month=sum(attempt.minutes for attempt in recent),
+            runs_this_month=len(self.recent),
+            minutes_this_month=sum(attempt.minutes for attempt in self.recent),
             obstacle=self.obstacle,
             not_stale=self.not_stale() if one.trigger == "drift" else None,
             comparable=self.champion is None or not self.series.unlike(self.champion),
@@ -204,6 +207,12 @@ class Situation:
     def attempts(self) -> list[Attempt]:
         """The attempts that ended, oldest first; those of windows now undeclared are left out."""
         return self._attempts(self._decided)
+
+    @cached_property
+    def recent(self) -> list[Attempt]:
+        """The retrainings of the last month of data."""
+        now = self.landed.now
+        return past.within_a_month(past.retrainings(self.attempts), now) if now else []
 
     @cached_property
     def attempts_alike(self) -> list[Attempt]:

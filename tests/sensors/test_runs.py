@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import dagster as dg
 import pytest
@@ -194,6 +195,24 @@ def test_a_run_is_told_by_its_tags_or_by_what_it_selects(
     keys = selected and frozenset(dg.AssetKey(one.split("/")) for one in selected)
     run = dg.DagsterRun(job_name=job, run_id="x", tags=tags, asset_selection=keys)
     assert work_of(run) == expected
+
+
+def test_much_evidence_asks_dagster_no_more_than_one_piece(played: Played) -> None:
+    with_windows(played, 7)
+
+    def questions() -> int:
+        """Return how often a tick asks Dagster for runs."""
+        instance = played.instance
+        with patch.object(instance, "get_run_records", wraps=instance.get_run_records) as asking:
+            assert len(asked(played, "decision")) == 1
+        return asking.call_count
+
+    # given a first training that is due
+    alone = questions()
+    # when persons ask for it too, then that costs no further question
+    for reason in ("first", "second", "third"):
+        ask(played, reason)
+    assert questions() == alone
 
 
 def test_a_retraining_from_the_graph_without_tags_is_in_flight(played: Played) -> None:
