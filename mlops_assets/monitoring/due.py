@@ -5,6 +5,7 @@ A lost cursor, a killed run or a restored home ends in the same work.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from mlops_assets import clock
 from mlops_assets.batches.landing import KINDS, MAIN, landed_versions, landings
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
+from mlops_assets.errors import ObjectNotFoundError
 from mlops_assets.monitoring.meaning import Figures, Meaning, Series
 from mlops_assets.profiles.past import COLUMNS, outdated
 from mlops_assets.profiles.policy import DriftPolicy
@@ -33,6 +35,8 @@ JUDGING = ("drift_profile",)
 MEASURING: tuple[Figures, ...] = ("performance", "staleness")
 # what else says in what a figure is counted
 UNIT: Mapping[Figures, str] = {"performance": "metric", "staleness": "measure"}
+
+_LISTED_FOR_ONE = 60  # so many objects are listed in the time in which one is asked for
 
 
 @dataclass(frozen=True)
@@ -99,19 +103,19 @@ def agenda(
     nor the declaration changes, and no window ends that waits for that, the answer is remembered:
     sensors ask every few seconds.
     """
-    model, now = declaration.name, clock.now()
+    model, now, main = declaration.name, clock.now(), repository.resolve(MAIN)
     # commits name their whole content, so that no two repositories can be taken for each other
     mark = (
         until,
         declaration.digest(),
         Meaning.declared(declaration),
-        repository.resolve(MAIN),
+        main,
         tuple(repository.branches(f"landing-{model}-")),
         store.mark(),
     )
     known = _remembered.get(model)
     if known is None or known.mark != mark or not known.since <= now < known.until:
-        found = _agenda(repository, store, declaration, now)
+        found = _agenda(repository, store, declaration, now, main)
         ends = [one.until for one in found.waiting if one.until is not None]
         kept = Agenda(
             tuple(one for one in found.work if until is None or one.window <= until),
@@ -137,7 +141,7 @@ _remembered: dict[str, _Remembered] = {}  # of each model the newest
 
 
 def _agenda(
-    repository: Repository, store: Store, declaration: Declaration, now: datetime
+    repository: Repository, store: Store, declaration: Declaration, now: datetime, main: str
 ) -> Agenda:
     model, windows, present = declaration.name, declaration.windows, declaration.windows.key(now)
     landed_on_branches = landings(repository, model)
@@ -209,7 +213,7 @@ def _agenda(
         if stages:  # in another meaning it is another piece of work
             add(window, stages, "/".join((*versions, *map(series.digest, stages))))
     others = landed["batches"].keys() - work.keys()
-    for left in left_undone(repository, store, declaration, judged, others, mature):
+    for left in left_undone(repository, store, declaration, judged, others, mature, main):
         add(*left)
     return Agenda(
         tuple(
@@ -226,6 +230,7 @@ def unestimated(
     declaration: Declaration,
     judged: Mapping[str, Mapping[str, Any]],
     windows: Iterable[str],
+    commit: str,
 ) -> list[tuple[str, tuple[str, ...], str]]:
     """Return windows whose scores were never estimated, with the stage and the batch.
 
@@ -236,15 +241,26 @@ def unestimated(
     if not scored:
         return []
     known = store.newest("estimates", "champion", "predictions_version", model=declaration.name)
-    objects = repository.objects(MAIN, f"{declaration.name}/predictions/")
-    there = {info.path: info.checksum for info in objects}
+    paths = {window: declaration.path("predictions", window) for window in scored}
+    if len(scored) * _LISTED_FOR_ONE < len(judged):
+        there = dict(_stats(repository, commit, paths.values()))
+    else:
+        objects = repository.objects(commit, f"{declaration.name}/predictions/")
+        there = {info.path: info.checksum for info in objects}
     found: list[tuple[str, tuple[str, ...], str]] = []
     for window in scored:
-        row, scores = known.get(window), there.get(declaration.path("predictions", window))
+        row, scores = known.get(window), there.get(paths[window])
         now = (judged[window]["champion"], scores)
         if scores and (row is None or (row["champion"], row["predictions_version"]) != now):
             found.append((window, ("performance",), judged[window]["batch_version"]))
     return found
+
+
+def _stats(repository: Repository, commit: str, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each of the paths that a commit holds, with its checksum."""
+    for path in paths:
+        with contextlib.suppress(ObjectNotFoundError):
+            yield path, repository.stat(commit, path).checksum
 
 
 def judged_otherwise(
@@ -272,6 +288,7 @@ def left_undone(
     judged: Mapping[str, Mapping[str, Any]],
     windows: AbstractSet[str],
     mature: Iterable[str],
+    commit: str,
 ) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """Yield what is due of windows that were judged: stages, and of which data.
 
@@ -279,7 +296,7 @@ def left_undone(
     before it could.
     """
     yield from judged_otherwise(store, declaration, judged, windows)
-    yield from unestimated(repository, store, declaration, judged, windows - set(mature))
+    yield from unestimated(repository, store, declaration, judged, windows - set(mature), commit)
 
 
 def unfinished(windows: Windows, window: str) -> str:

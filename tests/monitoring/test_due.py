@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -11,7 +12,7 @@ from mlops_assets.batches.landing import land
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import BatchRefusedError
-from mlops_assets.monitoring.due import agenda, waiting
+from mlops_assets.monitoring.due import agenda, unestimated, waiting
 from mlops_assets.profiles.store import Store
 from mlops_assets.versions import Repository, open_repository
 from tests import tiny
@@ -98,3 +99,25 @@ def test_a_landing_of_a_window_that_is_declared_no_more_says_what_to_do(yard: Ya
     found = agenda(yard.repository, yard.store, changed)
     assert found.work == ()
     assert "`mlops withdraw tiny 2024-01-01`" in found.waiting[0].reason
+
+
+def test_a_few_windows_are_asked_for_their_scores_without_listing_all_others(yard: Yard) -> None:
+    # given a long history, of which two windows' labels nobody can trust yet; one has no scores
+    windows = [tiny.window(number) for number in range(200)]
+    repository = yard.repository
+    with repository.transaction("main", "scores") as transaction:
+        for window in windows[:-1]:
+            transaction.put(yard.declaration.path("predictions", window), window.encode())
+    commit = repository.resolve("main")
+    judged = {window: {"champion": 1, "batch_version": f"of {window}"} for window in windows}
+
+    with patch.object(repository, "objects", wraps=repository.objects) as listed:
+        # when those are looked at, as after whatever lands
+        found = unestimated(repository, yard.store, yard.declaration, judged, windows[-2:], commit)
+        # then the one with scores is found, and nothing else was looked at
+        assert found == [(windows[-2], ("performance",), f"of {windows[-2]}")]
+        assert not listed.called
+        # and of many the same is found by one list
+        many = unestimated(repository, yard.store, yard.declaration, judged, windows, commit)
+        assert [window for window, *_ in many] == windows[:-1]
+        assert listed.call_count == 1
