@@ -121,15 +121,22 @@ class Estimates:
         scored = rows.with_columns(challenger.predict(rows).alias(SCORE))
         self.learn(version, scored, sorted(rows[WINDOW].unique()))
 
-    def learn_from_matured(self, version: int, window: str) -> None:
-        """Keep an estimator of the version's own scores up to a window whose labels are mature.
+    def learn_from_matured(self, measured: Mapping[str, Any]) -> None:
+        """Keep an estimator of a version's own scores up to a window whose labels are mature.
 
         As many windows as were held out must have matured, or the first one tells more.
+
+        Args:
+            measured: what is about to be recorded of the window's performance. The estimator comes
+                first: once a window is measured nobody looks at it again.
+
         """
-        rows = self.store.newest(
+        version, window = measured["champion"], measured["window"]
+        earlier = self.store.newest(
             "performance", "champion", "rows", "predictions_commit", "labels_commit",
             model=self.declaration.name,
         )  # fmt: skip
+        rows = {**earlier, window: measured}
         newest_first = (
             rows[name]
             for name in sorted(rows, reverse=True)
@@ -138,10 +145,10 @@ class Estimates:
             and rows[name]["rows"]  # none are left of a withdrawn one
             and self.declaration.windows.declares(name)
         )
-        measured = list(islice(newest_first, MOST_WINDOWS))[::-1]
-        if len(measured) < self.declaration.gates.holdout_windows:
+        known = list(islice(newest_first, MOST_WINDOWS))[::-1]
+        if len(known) < self.declaration.gates.holdout_windows:
             return
-        parts = {row["window"]: self._scored(row) for row in measured}
+        parts = {row["window"]: self._scored(row) for row in known}
         there = {name: part for name, part in parts.items() if part is not None}
         if there:
             self.learn(version, pl.concat(there.values(), how="vertical_relaxed"), list(there))

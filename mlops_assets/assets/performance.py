@@ -134,26 +134,24 @@ def measure(
     known = rows.filter(pl.col(TARGET).is_not_null())
     base_rate = known[TARGET].cast(pl.Float64).mean() if known.height else None
     error = judge_estimate(store, declaration, window, version, scores, value)
-    store.add(
-        "performance",
-        {
-            "model": declaration.name,
-            "window": window,
-            "champion": version,
-            "metric": metric.name,
-            "value": value,
-            "rows": known.height,
-            "base_rate": base_rate,
-            "predictions_version": scores,
-            "labels_version": labels,
-            "predictions_commit": predictions_commit,
-            "labels_commit": labels_commit,
-            "batch_version": batch,
-            "meaning": estimates.meaning,
-        },
-    )
+    measured = {
+        "model": declaration.name,
+        "window": window,
+        "champion": version,
+        "metric": metric.name,
+        "value": value,
+        "rows": known.height,
+        "base_rate": base_rate,
+        "predictions_version": scores,
+        "labels_version": labels,
+        "predictions_commit": predictions_commit,
+        "labels_commit": labels_commit,
+        "batch_version": batch,
+        "meaning": estimates.meaning,
+    }
     if not other_task:
-        estimates.learn_from_matured(version, window)
+        estimates.learn_from_matured(measured)
+    store.add("performance", measured)
     undefined = f"undefined on {known.height:,} labelled rows: none, or of one class only"
     if other_task:
         undefined = f"undefined: {other_task}"

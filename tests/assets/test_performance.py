@@ -11,11 +11,13 @@ import polars as pl
 import pytest
 
 from mlops_assets.assets.estimates import Estimates
+from mlops_assets.cli.recovery import recover
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.profiles.estimation import Calibration
 from mlops_assets.profiles.index import Index, State
+from mlops_assets.profiles.store import Store
 from tests import tiny
-from tests.conftest import Played, open_project
+from tests.conftest import Played, PlayedTo, open_project
 
 
 def rows(played: Played, kind: str, number: int) -> list[dict[str, Any]]:
@@ -116,6 +118,31 @@ def test_later_estimates_are_made_of_the_champions_own_matured_scores(
     assert "the 2 estimates before were off by" in shown(promoted, 10)["summary"]
     (before,) = rows(promoted, "estimates", 9)
     assert before["error"] is not None
+
+
+def test_a_measurement_killed_right_after_its_record_has_left_an_estimator(
+    played_to: PlayedTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a process that dies when a window's performance is recorded
+    played = played_to(8)
+    add = Store.add
+
+    def add_and_die(self: Store, kind: str, record: Mapping[str, Any]) -> str:
+        made = add(self, kind, record)
+        if kind == "performance":
+            raise KeyboardInterrupt
+        return made
+
+    with monkeypatch.context() as killed:
+        killed.setattr(Store, "add", add_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            played.turn(8)
+    # when another goes on
+    recover(played.project, played.told.append)
+    played.player.settle()
+    # then what that window tells of later scores is known, as if nothing had happened
+    rows = played.store.latest("estimators", model=tiny.MODEL, champion=1)
+    assert [row["made_of"] for row in rows] == [[tiny.window(5)], [tiny.window(7)]]
 
 
 def test_before_a_champion_there_is_nothing_to_estimate(promoted: Played) -> None:
