@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # control characters, lone surrogates of names that are no Unicode, line and paragraph separators,
 # and what turns the direction of reading: each can make a line say what it doesn't
@@ -27,3 +28,12 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     '1 batch'
     """
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def joined(sentences: Iterable[str]) -> str:
+    """Return sentences as one, without the full stops before the semicolons.
+
+    >>> joined(["It is late.", "It rains."])
+    'It is late; It rains'
+    """
+    return "; ".join(one.removesuffix(".") for one in sentences)

@@ -41,6 +41,7 @@ from mlops_assets.resources import (
     StoreResource,
 )
 from mlops_assets.versions import Repository
+from mlops_assets.words import joined
 
 
 def build(declaration: Declaration) -> dg.AssetsDefinition:
@@ -303,7 +304,7 @@ class Promotion:
         self, gates: list[Gate], before: Entry | None, pinned: Pinned, evaluated: dict[str, Any]
     ) -> dg.MaterializeResult:
         """Keep the champion, and write down why."""
-        failed = "; ".join(gate.sentence.removesuffix(".") for gate in gates if not gate.passed)
+        failed = joined(gate.sentence for gate in gates if not gate.passed)
         kept = f"version {before.version} stays" if before else "there is still no champion"
         checksum = self.checksum_of(before) if before and before.mlflow_run_id else "none"
         if (refused := self.refused_already(before, pinned, evaluated, gates)) is not None:

@@ -10,6 +10,7 @@ import polars as pl
 from mlops_assets.assets.training_set import TARGET
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.learning.comparison import agreement, baseline, compare, lesson_of
+from mlops_assets.words import joined
 
 
 @dataclass
@@ -72,7 +73,7 @@ class Gates:
             compared = compare(models.declaration.metric, windows, least, opponent=opponent)
             if not compared.passed:
                 failed.append(compared.sentence)
-        return "; ".join(failed) or None
+        return joined(failed) or None
 
     def _agree(
         self, refit: Mark, seeds: Sequence[Mark], windows: Sequence[str], holdout: Sequence[str]
@@ -99,4 +100,4 @@ class Gates:
                 scores, challenger, others, by="rank", tolerance=by_rank, task=task, lesson=lesson
             ),
         )
-        return "; ".join(one.sentence for one in found if not one.passed) or None
+        return joined(one.sentence for one in found if not one.passed) or None
