@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn
+from typing import Any, NoReturn
 
 LOADED = (
     "dagster",
@@ -150,22 +150,23 @@ def _answer(line: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def _become(asked: dict[str, object]) -> NoReturn:
+def _become(asked: dict[str, Any]) -> NoReturn:
     """Be what a shell would have started."""
     for number, place, how in (
         (0, os.devnull, os.O_RDONLY),
         (1, asked["out"], os.O_WRONLY | os.O_CREAT),
         (2, asked["err"], os.O_WRONLY | os.O_CREAT),
     ):
-        opened = os.open(str(place), how, 0o600)
+        opened = os.open(place, how, 0o600)
         os.dup2(opened, number)
         os.close(opened)
     os.environ.clear()
-    os.environ.update(asked["environment"])  # type: ignore[call-overload]  # JSON of ours
-    os.chdir(str(asked["folder"]))
-    sys.argv = list(asked["arguments"])  # type: ignore[call-overload]  # JSON of ours
+    os.environ.update(asked["environment"])
+    os.chdir(asked["folder"])
+    sys.argv = asked["arguments"]
     sys.path[0] = str(Path(sys.argv[0]).parent)
-    warnings.simplefilter(os.environ.get("PYTHONWARNINGS", "default"))  # type: ignore[arg-type]  # a name
+    if os.environ.get("PYTHONWARNINGS") == "ignore":  # an interpreter reads it as it starts
+        warnings.simplefilter("ignore")
     code: object = 0
     try:
         from mlops_assets.cli import main

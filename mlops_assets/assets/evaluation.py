@@ -1,7 +1,5 @@
 """Challenger against champion and baseline, on windows that neither of them saw."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
@@ -151,7 +149,7 @@ def evaluate(
             "commit": pinned.commit,
             "data_commit": pinned.data_commit,
             "training_set": pinned.checksum,
-            "gates": gates_digest(declaration),
+            "gates": declaration.digest("gates"),
         },
         data_version=dg.DataVersion(
             f"{challenger['fingerprint'][:16]}-{champion.version if champion else 0}"
@@ -310,23 +308,9 @@ def pictures(
     }
 
 
-def gates_digest(declaration: Declaration) -> str:
-    """Return a short hash of the declared gates that an evaluation is made by.
-
-    How many windows are held out is the training set's.
-    """
-    limits = declaration.gates
-    declared = {
-        "metric": declaration.metric,
-        "min_gain": limits.min_gain,
-        "min_gain_over_baseline": limits.min_gain_over_baseline,
-    }
-    return hashlib.sha256(json.dumps(declared).encode()).hexdigest()[:12]
-
-
 def is_by_declared_gates(declaration: Declaration, evaluated: Mapping[str, Any]) -> bool:
     """Say whether an evaluation was made by the gates as declared now, or, from before, may be."""
-    now = gates_digest(declaration)
+    now = declaration.digest("gates")
     return bool(evaluated.get("gates", now) == now)
 
 

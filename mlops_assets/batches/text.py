@@ -94,21 +94,25 @@ def whole_lines(file: Path, files: Files, columns: Collection[str]) -> None:
 
     """
     written = _written(file, files, columns)
-    csv.field_size_limit(files.max_bytes)  # Python's own limit is 128 kB
+    # a header may end in separators with no name between, which its lines don't repeat
+    fields = max((at for at, name in enumerate(written.names, 1) if name.strip()), default=0)
+    csv.field_size_limit(min(files.max_bytes, 2**31 - 1))  # Python's own limit is 128 kB
     with _opened(file) as stream:
         # errors of the encoding are told where the values are read
         text = io.TextIOWrapper(stream, written.encoding, errors="replace", newline="")
         for _ in range(written.skipped):
             text.readline()
         reader = csv.reader(text, delimiter=written.separator)
-        fields = len(written.names)
-        for line in reader:
-            if len(line) < fields and any(one.strip() for one in line):
-                said = (
-                    f"line {written.skipped + reader.line_num:,} has {len(line)} of {fields} fields"
-                )
-                last = next(reader, None) is None
-                raise BatchRefusedError(f"{said}: the file may be cut off there" if last else said)
+        try:
+            for line in reader:
+                if len(line) < fields and any(one.strip() for one in line):
+                    at = written.skipped + reader.line_num
+                    said = f"line {at:,} has {len(line)} of {fields} fields"
+                    last = next(reader, None) is None
+                    raise BatchRefusedError(said + ": the file may be cut off there" * last)
+        except csv.Error as error:
+            at = written.skipped + reader.line_num
+            raise BatchRefusedError(f"line {at:,} can't be told into fields: {error}") from error
 
 
 def _written(file: Path, files: Files, columns: Collection[str]) -> _Written:

@@ -56,7 +56,7 @@ def read_halted(home: Home, longest: Mapping[str, float]) -> Halted:
     served = "mlops dev" in (home.holder() or "")
     with dg.DagsterInstance.get() as instance:
         return Halted(
-            hanging_runs(instance, longest, served=served), stopped_sensors(instance, longest)
+            hanging_runs(instance, longest, served=served), halted_sensors(instance, longest)
         )
 
 
@@ -138,24 +138,20 @@ def why_it_hangs(
     return None
 
 
-def stopped_sensors(
+def halted_sensors(
     instance: dg.DagsterInstance, models: Collection[str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the sensors that somebody stopped: what they would ask for is not done."""
-    from dagster._core.definitions.run_request import InstigatorType
-    from dagster._core.scheduler.instigation import InstigatorStatus
+    from mlops_assets.sensors.recovery import stopped_sensors
 
     found: dict[str, list[dict[str, Any]]] = {}
-    stopped = instance.all_instigator_state(
-        instigator_type=InstigatorType.SENSOR, instigator_statuses={InstigatorStatus.STOPPED}
-    )
-    for state in stopped:
-        model, _, sensor = state.instigator_name.rpartition("__")
+    for name in sorted(stopped_sensors(instance)):
+        model, _, sensor = name.rpartition("__")
         if model in models and sensor in ("data", "decision"):
             what = "nothing is ingested" if sensor == "data" else "no retraining is decided"
             found.setdefault(model, []).append(
                 {
-                    "sensor": state.instigator_name,
+                    "sensor": name,
                     "why": f"it was stopped in Dagster, so {what}",
                     "do": "start it in Dagster, under Automation",
                 }

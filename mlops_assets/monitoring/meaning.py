@@ -16,6 +16,7 @@ from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import DeclarationError
 from mlops_assets.features.expressions import code_version
 from mlops_assets.monitoring.measure import measure
+from mlops_assets.windows import known_zone
 
 if TYPE_CHECKING:
     from mlops_assets.profiles.store import Store
@@ -85,7 +86,9 @@ class Meaning:
     @classmethod
     def recorded(cls, parts: Mapping[str, Any]) -> Meaning:
         """Return what was recorded by `parts`."""
-        return cls(**{**parts, "key": tuple(parts["key"])})
+        # once each name of a zone was recorded as it was declared
+        zone = known_zone(parts["timezone"])
+        return cls(**{**parts, "timezone": zone, "key": tuple(parts["key"])})
 
     @property
     def parts(self) -> dict[str, Any]:

@@ -100,9 +100,9 @@ class Walk:
 
     def reference(self, window: str) -> Reference:
         """Return what the reference of a window is made of; nothing if it is the champion's own."""
-        known = {row[0]: row for row in self._rows}
         if self.policy.reference == "champion":
             return ()
+        known = {row[0]: row for row in self._rows}
         try:
             return tuple(known[name] for name in windows_of(self.policy, window, list(known)))
         except ProfileError:
@@ -174,8 +174,8 @@ def past_of(
 def outdated(policy: DriftPolicy, rows: Mapping[str, Row]) -> Iterator[tuple[str, Past, Reference]]:
     """Yield each window whose verdict was made of another past than it has now.
 
-    With that one, and what its reference is made of now. Verdicts by another policy than the declared one stay as they are, and so do those from before
-    a past was recorded.
+    With it, that past, and what its reference is made of now. Verdicts by another policy than the
+    declared one stay as they are, and so do those from before a past was recorded.
     """
     walk, declared = Walk(policy), policy.hash
     for window in sorted(rows):

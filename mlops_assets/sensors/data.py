@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import dagster as dg
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorStatus
 
 from mlops_assets.assets.commits import partitions
 from mlops_assets.assets.source import SOURCES
@@ -205,17 +203,6 @@ def may_run(
             # the sensor of the data says so, in each of its ticks; the decisions don't wait for it
             context.log.exception(f"{work.window} is not waited for")
     return False
-
-
-def is_stopped(instance: dg.DagsterInstance, declaration: Declaration) -> bool:
-    """Say whether somebody stopped the sensor of the data in Dagster."""
-    states = [
-        state.status
-        for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
-        if state.instigator_name == f"{declaration.name}__data"
-    ]
-    # a home that was moved keeps the state of where its code lay before
-    return bool(states) and all(status == InstigatorStatus.STOPPED for status in states)
 
 
 def summed_up(reasons: Sequence[str]) -> str:

@@ -30,11 +30,11 @@ from mlops_assets.resources import (
     RepositoryResource,
     StoreResource,
 )
-from mlops_assets.sensors.data import is_stopped, may_run
+from mlops_assets.sensors.data import may_run
 from mlops_assets.sensors.facts import Situation, rules_of
 from mlops_assets.sensors.notes import note
 from mlops_assets.sensors.reaching import reaching
-from mlops_assets.sensors.recovery import end_dead_runs
+from mlops_assets.sensors.recovery import end_dead_runs, stopped_sensors
 from mlops_assets.sensors.runs import request_tags, unfinished
 
 MOST_GAPS = 300  # that one tick notes, each shown in Dagster too: the next tick notes more
@@ -67,7 +67,8 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
             return dg.SensorResult(skip_reason=dg.SkipReason(problem), cursor=context.cursor)
         noted = other_meaning(declaration, records)
         work = due(versions, records, declaration, mlops_repository.until)
-        stopped = bool(work) and is_stopped(context.instance, declaration)
+        ingesting = f"{declaration.name}__data"
+        stopped = bool(work) and ingesting in stopped_sensors(context.instance)
         if may_run(context, records, declaration, work, stopped=stopped):
             return dg.SensorResult(
                 skip_reason=dg.SkipReason("data is waiting to be ingested; decided after that"),
@@ -87,8 +88,9 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         weighed = weigh(context, declaration, landed, records, situation)
         said = weighed.said or ["no evidence for a retraining"]
         if stopped:
-            name = f"{declaration.name}__data"
-            said.append(f"{name} is stopped in Dagster: what landed or matured is not ingested")
+            said.append(
+                f"{ingesting} is stopped in Dagster: what landed or matured is not ingested"
+            )
         return dg.SensorResult(
             run_requests=weighed.requests,
             skip_reason=None if weighed.requests else dg.SkipReason("; ".join(said)),

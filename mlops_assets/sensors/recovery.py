@@ -3,7 +3,7 @@
 Dagster itself sees a worker die while the code server that started it lives, and marks its run as
 failed: that is an attempt, of one that takes all memory too. What a killed server left behind is
 found here: at each tick, so that a daemon that goes on clears it away, and before a
-process of ours begins.
+process of ours begins. And which sensors were stopped, by which nothing goes on either.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.events import DagsterEventType
+from dagster._core.scheduler.instigation import InstigatorStatus
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
@@ -154,3 +156,12 @@ def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, 
             if number.isdecimal():
                 return int(number), record.event_log_entry.timestamp
     return None
+
+
+def stopped_sensors(instance: dg.DagsterInstance) -> set[str]:
+    """Return the names of the sensors that somebody stopped in Dagster."""
+    statuses: dict[str, set[InstigatorStatus]] = {}
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
+        statuses.setdefault(state.instigator_name, set()).add(state.status)
+    # a home that was moved keeps the states of where its code lay before
+    return {name for name, known in statuses.items() if known == {InstigatorStatus.STOPPED}}

@@ -127,7 +127,13 @@ def test_a_line_with_fewer_fields_than_the_header_is_refused(tmp_path: Path) -> 
     file.write_text('sep=;\n\nid;spend;note\n1;2;"a\nb"\n2;3\n3;4;c\n')
     with pytest.raises(BatchRefusedError, match=r"line 6 has 2 of 3 fields$"):
         opened(file)
-    # but what is empty is null, and a blank line is none
+    # but names that a header lacks at its end need no field, and what is empty is null
+    file.write_text("id,spend,note,,\n1,2,a\n3,4,\n")
+    assert [row[:3] for row in rows(file)] == [(1, 2.0, "a"), (3, 4.0, None)]
+    # and a blank line is none, and a field may be long
+    file.write_text("id,spend,note\n1,2," + "a" * 200_000 + "\n3,4,\n")
+    assert len(rows(file)[0][2]) == 200_000
+    assert opened(file, max_bytes=2**70).problems == {}
     file.write_text('id,spend,note\n1,2,\n\n2,3,"x,y"\n,,\n')
     assert rows(file) == [(1, 2.0, None), (2, 3.0, "x,y")]
     file.write_text(TEXT.removesuffix("\n"))

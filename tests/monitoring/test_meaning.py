@@ -194,6 +194,18 @@ def test_windows_declared_otherwise_than_they_landed_are_refused(
     assert len(store.rows("meanings", model="tiny")) == 1
 
 
+def test_a_zone_that_was_recorded_by_another_name_of_utc_is_the_same(store: Store) -> None:
+    # given a home whose meaning was recorded as the zone was spelled then
+    parts = {**Meaning.declared(declared()).parts, "timezone": "Etc/UTC"}
+    store.add("meanings", {"model": "tiny", "parts": parts})
+    # then neither name is another declaration, and nothing begins anew
+    for zone in ("Etc/UTC", "UTC"):
+        check_windows(declared(windows__timezone=zone), store)
+        assert Series.of(declared(windows__timezone=zone), store).first == Meaning.declared(
+            declared()
+        )
+
+
 def test_a_home_from_before_meanings_tells_the_length_by_its_verdicts(store: Store) -> None:
     declaration = declared()
     policy = DriftPolicy.declared(declaration.drift, declaration.windows.per_year)
