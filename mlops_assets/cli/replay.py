@@ -37,6 +37,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.errors import BatchRefusedError, DeclarationError, HomeError, UnknownNameError
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.due import Waiting, Work, due, waiting
+from mlops_assets.monitoring.given_up import retraining_given_up
 from mlops_assets.profiles.store import Store
 from mlops_assets.versions import Repository, open_repository
 from mlops_assets.words import counted
@@ -204,6 +205,11 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
                 for work in stuck(player, repository, project)
             ]
             not_done += busy(player, repository, store, until)
+            if (crashed := retraining_given_up(store, model)) is not None:
+                not_done.append(
+                    f"retraining on {crashed['trigger']} of {crashed['window']}: it is tried no "
+                    f"more; mend the cause, then `mlops retrain {model}`"
+                )
             progress.update(task, description=f"{model}: measuring")
             landed = landed_windows(repository, declaration, MAIN)
             worth = measure(project, declaration, repository)

@@ -7,7 +7,7 @@ declarations anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlops_assets.batches.landing import KINDS, MAIN, landings
@@ -19,6 +19,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.errors import UnknownNameError
 from mlops_assets.home import Home
 from mlops_assets.monitoring.due import Agenda, agenda
+from mlops_assets.monitoring.given_up import retraining_given_up
 from mlops_assets.monitoring.meaning import Series, other_windows
 from mlops_assets.profiles.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
@@ -138,6 +139,7 @@ def of_model(
             for row in decisions
             if row["decision"] == "held_back" and row["cause"] not in done
         ],
+        "given_up": as_given_up(retraining_given_up(store, model)),
         "missing": [
             {"window": row["window"], "reason": row["reason"]}
             for row in store.latest("decisions", model=model, trigger="missing")
@@ -250,6 +252,12 @@ def run_needs(model: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for one in model["held_back"]:
         if one["trigger"] == "data":
             yield one["reason"], f"see its runs (`mlops dev`), then `mlops replay {name}`"
+    if (one := model["given_up"]) is not None:
+        yield (
+            f"no retraining on {one['trigger']} of {one['window']} is tried any more: "
+            f"{one['reason']}",
+            f"see its runs (`mlops dev`), mend the cause, then `mlops retrain {name}`",
+        )
     for one in model["hanging"]:
         about = f" for {one['about']}" if one["about"] else ""
         run = f"run {one['run'][:8]} of {one['job']}{about} ({one['status']})"
@@ -310,6 +318,13 @@ def as_champion(entry: Entry, declaration: Declaration | None, judged: list[str]
         if entry.training_windows
         else [],
     }
+
+
+def as_given_up(decided: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a retraining that is tried no more as others read it."""
+    if decided is None:
+        return None
+    return {name: decided[name] for name in ("window", "trigger", "reason")}
 
 
 def as_retraining(entry: Entry) -> dict[str, Any]:

@@ -45,6 +45,7 @@ MODEL = {
         for hour in (4, 5)
     ],
     "held_back": [],
+    "given_up": None,
     "missing": [],
     "windows": [{**WINDOW, "window": f"2024-01-01T{hour:02}"} for hour in range(20)],
     "reference": "the reference is too short for 1 false alarm a year: its 3 windows allow 9",

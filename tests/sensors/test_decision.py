@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.batches.maturity import LandedWindows, missing_windows
+from mlops_assets.cli.replay import replay_model
 from mlops_assets.cli.status import of_model
 from mlops_assets.declaration import Declaration
 from mlops_assets.profiles.records import fields_of
@@ -106,6 +107,18 @@ def test_a_request_that_keeps_crashing_is_given_up_and_said(played_to: PlayedTo)
     assert [run.status.value for run in played.runs("retrain")] == ["FAILURE"] * 3
     assert decisions(played)[-1][1:] == ("initial", "failing")
     assert "3 runs for it crashed" in played.status["held_back"][-1]["reason"]
+    (need,) = played.status["needs"]
+    assert need["what"].startswith(f"no retraining on initial of {tiny.window(6)} is tried any mor")
+    assert need["do"].endswith("mend the cause, then `mlops retrain tiny`")
+    # and a replay that finds nothing else to do doesn't end as if all were well
+    found = replay_model(tiny.MODEL, until=tiny.window(6))
+    (said,) = found.failed
+    assert said.startswith(f"retraining on initial of {tiny.window(6)}: it is tried no more")
+    # until one has ended
+    ended = {"model": tiny.MODEL, "cause": "manual:x", "window": tiny.window(6), "promoted": False}
+    rest = {"version": None, "reason": "no better", "run_id": "r", "minutes": 1.0}
+    played.store.add("outcomes", {**ended, **rest})
+    assert played.status["given_up"] is None
 
 
 def test_a_first_training_waits_until_there_are_two_classes(played_to: PlayedTo) -> None:

@@ -1,0 +1,19 @@
+"""Retrainings that are tried no more, since their runs crashed too often: a person has to act."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlops_assets.profiles.store import Store
+
+
+def retraining_given_up(store: Store, model: str) -> Mapping[str, Any] | None:
+    """Return the newest decision to try a retraining no more; None where one has ended since."""
+    decided = store.latest("decisions", model=model)
+    failing = [row for row in decided if row["code"] == "failing" and row["trigger"] != "data"]
+    newest = max(failing, key=lambda row: row["recorded_at"], default=None)
+    if newest is None:
+        return None
+    ended = store.latest("outcomes", model=model)
+    return None if any(row["recorded_at"] > newest["recorded_at"] for row in ended) else newest
