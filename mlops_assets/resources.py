@@ -16,7 +16,7 @@ import dagster as dg
 
 from mlops_assets.errors import RegistryError
 from mlops_assets.home import Home
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.connection import SQLITE, connect
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.registry.owner import owner_tags

@@ -35,7 +35,7 @@ from mlops_assets.cli.playing import Player
 from mlops_assets.cli.project import Project
 from mlops_assets.cli.status import read_status
 from mlops_assets.declaration import Declaration
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.connection import connect
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.versions import Repository, open_repository
@@ -43,6 +43,12 @@ from tests import tiny
 
 PlayedTo = Callable[[int], "Played"]
 HOME_VARIABLES = ("MLOPS_HOME", "DAGSTER_HOME", "MLOPS_MODULE", "MLFLOW_TRACKING_URI")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """Make an empty repository of the test's own."""
+    return open_repository(str(tmp_path / "repository"))
 
 
 @dataclass

@@ -23,7 +23,7 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 import mlops_assets
 from mlops_assets.errors import HomeError, StoreError
 from mlops_assets.home import INSTANCE_SETTINGS, Home, plain, project_root
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.connection import connect
 from mlops_assets.registry.tracking import Tracking
 

@@ -22,7 +22,7 @@ from mlops_assets.batches.landing import (
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import DeclarationError, ObjectNotFoundError
 from mlops_assets.monitoring.meaning import Meaning, begin, check_windows
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
 from mlops_assets.words import counted

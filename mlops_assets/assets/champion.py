@@ -31,7 +31,7 @@ from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.comparison import agreement, lesson_of
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.monitoring.meaning import Meaning
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger, pinned_branch
 from mlops_assets.registry.run import DESCRIPTION
 from mlops_assets.resources import (

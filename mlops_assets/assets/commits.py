@@ -14,7 +14,7 @@ from mlops_assets.batches.landing import KINDS
 from mlops_assets.batches.reading import scan as scan_file
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import ObjectNotFoundError
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.versions import Repository
 
 MAIN = "main"

@@ -14,16 +14,16 @@ from mlops_assets.assets.commits import key, partitions, read_commit, scan
 from mlops_assets.assets.judging import Bench, Judged
 from mlops_assets.assets.predictions import SCORE
 from mlops_assets.declaration import Declaration, load
+from mlops_assets.drift.past import finding
+from mlops_assets.drift.segments import Segments, largest, pooled
+from mlops_assets.drift.shapes import Shape, shape
+from mlops_assets.drift.verdict import FeatureLine
 from mlops_assets.errors import DeclarationError, MlopsError, did_you_mean
-from mlops_assets.profiles import retention
-from mlops_assets.profiles.past import finding
-from mlops_assets.profiles.profile import Profile, profile, profile_segments
-from mlops_assets.profiles.segments import Segments, largest, pooled
-from mlops_assets.profiles.shapes import Shape, shape
-from mlops_assets.profiles.store import Store
-from mlops_assets.profiles.verdict import FeatureLine
+from mlops_assets.monitoring import retention
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
+from mlops_assets.sketches.profile import Profile, profile, profile_segments
 from mlops_assets.versions import Repository
 from mlops_assets.words import visible
 

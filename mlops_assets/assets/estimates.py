@@ -25,10 +25,10 @@ from mlops_assets.learning.loss_estimation import estimated_loss, fit_losses
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import WINDOW
 from mlops_assets.learning.twins import LEAST_OF_A_CLASS, LEAST_ROWS, sampled
+from mlops_assets.monitoring.estimation import Calibration, estimated
 from mlops_assets.monitoring.meaning import Series
-from mlops_assets.profiles.estimation import Calibration, estimated
-from mlops_assets.profiles.profile import profile
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
+from mlops_assets.sketches.profile import profile
 from mlops_assets.versions import Repository
 
 MOST_WINDOWS = 8  # that one estimator is made of, the newest ones

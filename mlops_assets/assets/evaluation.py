@@ -27,7 +27,7 @@ from mlops_assets.learning.metrics import metric_named
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import WINDOW
 from mlops_assets.monitoring.meaning import Series
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry, Gate, Ledger
 from mlops_assets.registry.tracking import Tracking
 from mlops_assets.resources import (

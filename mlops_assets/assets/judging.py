@@ -9,10 +9,7 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.declaration import Declaration
-from mlops_assets.errors import ProfileError
-from mlops_assets.learning.training import FittedModel
-from mlops_assets.learning.training_set import WINDOW
-from mlops_assets.profiles.drift import (
+from mlops_assets.drift.judgement import (
     DriftPolicy,
     Earlier,
     Reference,
@@ -20,13 +17,16 @@ from mlops_assets.profiles.drift import (
     insufficient,
     judge,
 )
-from mlops_assets.profiles.past import COLUMNS, Finding, past_of, read_finding
-from mlops_assets.profiles.profile import Profile, profile, profile_segments
-from mlops_assets.profiles.reference import PREDICTION, windows_of
-from mlops_assets.profiles.retention import merged_into
-from mlops_assets.profiles.segments import Segments, by_segment, largest
-from mlops_assets.profiles.store import Store
+from mlops_assets.drift.past import COLUMNS, Finding, past_of, read_finding
+from mlops_assets.drift.reference import PREDICTION, windows_of
+from mlops_assets.drift.segments import Segments, by_segment, largest
+from mlops_assets.errors import ProfileError
+from mlops_assets.learning.training import FittedModel
+from mlops_assets.learning.training_set import WINDOW
+from mlops_assets.monitoring.retention import merged_into
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
+from mlops_assets.sketches.profile import Profile, profile, profile_segments
 
 Row = Mapping[str, Any]
 

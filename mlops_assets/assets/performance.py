@@ -11,7 +11,7 @@ from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.meaning import Meaning, Series
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
 from mlops_assets.words import counted

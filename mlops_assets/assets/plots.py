@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import dagster as dg
 
-from mlops_assets.profiles.shapes import Shape
+from mlops_assets.drift.shapes import Shape
 from mlops_assets.words import visible
 
 if TYPE_CHECKING:

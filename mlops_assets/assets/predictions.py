@@ -9,13 +9,13 @@ from mlops_assets.assets import plots
 from mlops_assets.assets.commits import described, key, partitions, read_commit, scan, write
 from mlops_assets.assets.model import load_model
 from mlops_assets.declaration import Declaration
+from mlops_assets.declaration.sections import Task
 from mlops_assets.resources import (
     LedgerResource,
     RegistryResource,
     RepositoryResource,
     StoreResource,
 )
-from mlops_assets.sections import Task
 
 SCORE = "score"
 BINS = 20

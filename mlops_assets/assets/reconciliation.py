@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlops_assets.declaration import Declaration
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.resources import RegistryResource
 

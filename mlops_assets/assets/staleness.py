@@ -27,8 +27,8 @@ from mlops_assets.errors import (
 from mlops_assets.learning.twins import Comparison, compare_twins
 from mlops_assets.monitoring.meaning import Meaning, Series
 from mlops_assets.monitoring.measure import kpi, measure
-from mlops_assets.profiles.memory import Rows
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.memory import Rows
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 

@@ -10,12 +10,12 @@ from mlops_assets.assets.commits import MAIN, described, key, made_by, scan, wri
 from mlops_assets.assets.waiting import made_or_waited
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration, load
+from mlops_assets.declaration.sections import Task
 from mlops_assets.features.expressions import code_version, compute
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.training_set import assemble
 from mlops_assets.monitoring.meaning import Meaning
 from mlops_assets.resources import RepositoryResource, StoreResource
-from mlops_assets.sections import Task
 from mlops_assets.versions import Repository
 
 TARGET = "target"

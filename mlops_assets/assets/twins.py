@@ -27,7 +27,7 @@ from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.training import LEARNING_VERSION, FittedModel
 from mlops_assets.learning.training_set import WINDOW
 from mlops_assets.learning.twins import MOST_ROWS, PARAMETERS, ROUNDS, draws, fit_twin
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.versions import Repository
 

@@ -10,7 +10,7 @@ from mlops_assets.assets.commits import key
 from mlops_assets.assets.request import CAUSE_TAG
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import NotYetError
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 
 
 def made_or_waited(

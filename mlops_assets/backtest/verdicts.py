@@ -9,8 +9,7 @@ import polars as pl
 
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.declaration import Declaration
-from mlops_assets.errors import ProfileError
-from mlops_assets.profiles.drift import (
+from mlops_assets.drift.judgement import (
     DriftPolicy,
     Earlier,
     Reference,
@@ -18,9 +17,10 @@ from mlops_assets.profiles.drift import (
     insufficient,
     judge,
 )
-from mlops_assets.profiles.profile import Profile, profile, profile_segments
-from mlops_assets.profiles.reference import PREDICTION, windows_of
-from mlops_assets.profiles.segments import by_segment, largest
+from mlops_assets.drift.reference import PREDICTION, windows_of
+from mlops_assets.drift.segments import by_segment, largest
+from mlops_assets.errors import ProfileError
+from mlops_assets.sketches.profile import Profile, profile, profile_segments
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Verdicts:
     _references: dict[tuple[object, ...], Reference] = field(default_factory=dict, repr=False)
 
     def of(self, judging: Judging, declaration: Declaration, window: str) -> Verdict:
-        """Judge a window as production does; see `profiles.drift.judge`."""
+        """Judge a window as production does; see `drift.judgement.judge`."""
         policy = DriftPolicy.declared(declaration.drift, declaration.windows.per_year)
         try:
             reference = self.reference(judging, policy, window)

@@ -15,7 +15,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from mlops_assets.batches.reasons import PLACES, why_not
-from mlops_assets.sections import Files
+from mlops_assets.declaration.sections import Files
 
 if TYPE_CHECKING:
     import dataframely as dy

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mlops_assets.batches.reading import row_count
+from mlops_assets.declaration.windows import Windows
 from mlops_assets.errors import DeclarationError, did_you_mean
-from mlops_assets.windows import Windows
 from mlops_assets.words import counted, visible
 
 if TYPE_CHECKING:

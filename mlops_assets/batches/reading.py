@@ -16,9 +16,9 @@ from polars.exceptions import PolarsError
 
 from mlops_assets.batches.casting import conform
 from mlops_assets.batches.text import names_in, scan_text, whole_lines
+from mlops_assets.declaration.sections import Files
+from mlops_assets.declaration.windows import Windows
 from mlops_assets.errors import BatchRefusedError
-from mlops_assets.sections import Files
-from mlops_assets.windows import Windows
 from mlops_assets.words import counted
 
 if TYPE_CHECKING:

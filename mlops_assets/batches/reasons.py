@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.sections import Files
+from mlops_assets.declaration.sections import Files
 from mlops_assets.words import visible
 
 #: digits of a second

@@ -15,8 +15,8 @@ from typing import IO, cast
 
 import polars as pl
 
+from mlops_assets.declaration.sections import Files
 from mlops_assets.errors import BatchRefusedError
-from mlops_assets.sections import Files
 
 SEPARATORS = (",", ";", "\t", "|")
 _HEAD = 1 << 16  # bytes that are looked at to tell how a file is written

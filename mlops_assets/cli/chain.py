@@ -10,7 +10,7 @@ from mlops_assets.cli.references import Recorded, References, entry_name
 from mlops_assets.declaration import object_path
 from mlops_assets.errors import RegistryError
 from mlops_assets.home import Home
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.connection import FINGERPRINT
 from mlops_assets.registry.ledger import Entry, Ledger, pinned_branch
 from mlops_assets.registry.models import Registry

@@ -8,7 +8,7 @@ from typing import Any
 from mlops_assets import clock
 from mlops_assets.cli.project import Project
 from mlops_assets.errors import HomeError
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 
 
 def write_control(store: Store, model: str, action: str, reason: str) -> str:

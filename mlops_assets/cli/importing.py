@@ -14,13 +14,13 @@ from filelock import FileLock, Timeout
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mlops_assets.batches.dvc import DvcProject
-from mlops_assets.batches.importing import RESULTS, Outcome, bring, plan
 from mlops_assets.batches.landing import KINDS, Kind
-from mlops_assets.batches.sources import in_folder, in_project
 from mlops_assets.cli.output import shown, stderr, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.errors import HomeError
+from mlops_assets.importing.dvc import DvcProject
+from mlops_assets.importing.sources import in_folder, in_project
+from mlops_assets.importing.windows import RESULTS, Outcome, bring, plan
 from mlops_assets.words import counted
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def import_history(
     """
     from mlops_assets.cli.control import write_control
     from mlops_assets.cli.landing import failing, show_report
-    from mlops_assets.profiles.store import Store
+    from mlops_assets.records.store import Store
     from mlops_assets.versions import open_repository
 
     project = Project.find()

@@ -16,7 +16,7 @@ from mlops_assets.words import counted
 if TYPE_CHECKING:
     from mlops_assets.batches.checks import Report
     from mlops_assets.batches.landing import Landing
-    from mlops_assets.profiles.store import Store
+    from mlops_assets.records.store import Store
     from mlops_assets.versions import Repository
 
 
@@ -127,7 +127,7 @@ def land_file(
     from mlops_assets.batches.landing import Kind, delivered, newest, put
     from mlops_assets.batches.maturity import refuse_jump
     from mlops_assets.cli.control import write_control
-    from mlops_assets.profiles.store import Store
+    from mlops_assets.records.store import Store
     from mlops_assets.versions import open_repository
 
     project = Project.find()

@@ -207,7 +207,7 @@ class Project:
 
         """
         from mlops_assets.monitoring.meaning import check_windows
-        from mlops_assets.profiles.store import Store
+        from mlops_assets.records.store import Store
 
         declaration = self.declaration(model)
         check_windows(declaration, Store(self.home.store))

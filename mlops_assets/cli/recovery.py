@@ -9,7 +9,7 @@ from mlops_assets.assets.reconciliation import reconcile
 from mlops_assets.cli.playing import open_instance
 from mlops_assets.cli.project import Project
 from mlops_assets.home import Home
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.registry.owner import owner_is_alive
 from mlops_assets.resources import RegistryResource

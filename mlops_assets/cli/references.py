@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 import dagster as dg
 
 from mlops_assets.assets.commits import facts
-from mlops_assets.profiles.records import KINDS
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.kinds import KINDS
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.registry.run import TrackedRun
 

@@ -38,7 +38,7 @@ from mlops_assets.errors import BatchRefusedError, DeclarationError, HomeError, 
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.due import Waiting, Work, due, waiting
 from mlops_assets.monitoring.given_up import retraining_given_up
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.versions import Repository, open_repository
 from mlops_assets.words import counted
 

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mlops_assets.cli.output import shown, stderr, stdout
 from mlops_assets.cli.project import Project
 from mlops_assets.home import Home
-from mlops_assets.profiles.retention import Compaction, compact
-from mlops_assets.profiles.store import Store
+from mlops_assets.monitoring.retention import Compaction, compact
+from mlops_assets.records.store import Store
 from mlops_assets.words import counted
 
 

@@ -24,7 +24,7 @@ from mlops_assets.errors import (
     StoreError,
     UnknownNameError,
 )
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.versions import Repository, existing_repository
 
 MAIN = "main"

@@ -11,7 +11,7 @@ from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import HomeError, UnknownNameError
 from mlops_assets.monitoring.withdrawal import record_withdrawal
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.versions import existing_repository
 
 

@@ -14,7 +14,7 @@ from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.meaning import Series
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.resources import RegistryResource
 from mlops_assets.versions import Repository

@@ -11,9 +11,9 @@ from typing import Literal
 
 import polars as pl
 
+from mlops_assets.declaration.sections import Task
 from mlops_assets.errors import TrainingError
 from mlops_assets.learning.metrics import Metric, metric_named
-from mlops_assets.sections import Task
 
 _LEAST_PROBABILITY = 1e-6  # one sure row may not outweigh all others
 

@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 import polars as pl
 
+from mlops_assets.declaration.sections import Task
 from mlops_assets.errors import TrainingError, UnknownNameError
-from mlops_assets.sections import Task
 from mlops_assets.words import counted
 
 _SMALLEST = 1e-15  # a certain and wrong score would cost infinitely much

@@ -16,10 +16,10 @@ from typing import Any, Self
 
 import polars as pl
 
+from mlops_assets.declaration.sections import Task
 from mlops_assets.errors import FeatureError, NotYetError, TrainingError, did_you_mean
 from mlops_assets.learning.encoding import Encoding, Width
 from mlops_assets.learning.parameters import Scalar, check_parameters
-from mlops_assets.sections import Task
 
 # Raise it when this room would train another model from the same inputs, and keep the old way
 # where it costs little: versions that were made by it are then rebuilt to the same bits.

@@ -17,12 +17,12 @@ from statistics import median
 import polars as pl
 from polars.exceptions import PolarsError
 
+from mlops_assets.declaration.sections import Task
 from mlops_assets.errors import DeclarationError
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.learning.parameters import Scalar
 from mlops_assets.learning.training import FittedModel, train
 from mlops_assets.learning.training_set import WINDOW
-from mlops_assets.sections import Task
 
 MOST_ROWS = 20_000
 ROUNDS = 60

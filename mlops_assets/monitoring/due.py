@@ -19,12 +19,12 @@ from mlops_assets import clock
 from mlops_assets.batches.landing import KINDS, MAIN, landed_versions, landings
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
+from mlops_assets.declaration.windows import Windows
+from mlops_assets.drift.past import COLUMNS, outdated
+from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.errors import ObjectNotFoundError
 from mlops_assets.monitoring.meaning import Figures, Meaning, Series
-from mlops_assets.profiles.past import COLUMNS, outdated
-from mlops_assets.profiles.policy import DriftPolicy
-from mlops_assets.profiles.store import Store
-from mlops_assets.windows import Windows
+from mlops_assets.records.store import Store
 
 if TYPE_CHECKING:
     from mlops_assets.versions import Repository

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 
 
 def retraining_given_up(store: Store, model: str) -> Mapping[str, Any] | None:

@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_assets.declaration import Declaration, load
+from mlops_assets.declaration.windows import known_zone
 from mlops_assets.errors import DeclarationError
 from mlops_assets.features.expressions import code_version
 from mlops_assets.monitoring.measure import measure
-from mlops_assets.windows import known_zone
 
 if TYPE_CHECKING:
-    from mlops_assets.profiles.store import Store
+    from mlops_assets.records.store import Store
     from mlops_assets.registry.ledger import Entry
 
 #: kinds of records whose figures mean the same: the metric of a window, measured or estimated;

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_assets.batches.withdrawing import Withdrawal
-from mlops_assets.profiles.profile import Profile
-from mlops_assets.profiles.records import fields_of
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.kinds import fields_of
+from mlops_assets.records.store import Store
+from mlops_assets.sketches.profile import Profile
 
 #: of each kind of record, what is left of a window without rows
 _NOTHING: Mapping[str, Mapping[str, Any]] = {

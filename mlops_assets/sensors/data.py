@@ -16,7 +16,7 @@ from mlops_assets.assets.source import SOURCES
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.due import Work, agenda
 from mlops_assets.monitoring.meaning import other_windows
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.resources import MODEL_TAG, RepositoryResource, StoreResource
 from mlops_assets.sensors.notes import note
 from mlops_assets.sensors.reaching import reaching

@@ -22,7 +22,7 @@ from mlops_assets.monitoring.meaning import (
     recorded,
     remember,
 )
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import (
     LedgerResource,

@@ -23,7 +23,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.meaning import Series
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.sensors.runs import Tried, age_minutes, by_tag, is_of, tried
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlops_assets.declaration import Declaration
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 
 
 def note(

@@ -11,9 +11,9 @@ import dagster as dg
 import pytest
 
 from mlops_assets.assets.drift_profile import build
+from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.errors import DeclarationError
-from mlops_assets.profiles.policy import DriftPolicy
-from mlops_assets.profiles.profile import Profile
+from mlops_assets.sketches.profile import Profile
 from tests import tiny
 from tests.conftest import Played, open_project, reopen
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlops_assets.assets.judging import Bench
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
-from tests.profiles.test_retention import declared, week
+from tests.monitoring.test_retention import declared, week
 
 
 def test_windows_are_counted_from_the_declarations_start_where_it_came_later(

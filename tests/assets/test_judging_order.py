@@ -14,17 +14,17 @@ import pytest
 
 from mlops_assets.assets.drift_profile import record, record_parts
 from mlops_assets.assets.judging import Bench
+from mlops_assets.drift.judgement import Reference
+from mlops_assets.drift.past import COLUMNS
+from mlops_assets.drift.segments import by_segment, largest
 from mlops_assets.monitoring.due import SCORING, due, judged_otherwise
-from mlops_assets.profiles.drift import Reference
-from mlops_assets.profiles.past import COLUMNS
-from mlops_assets.profiles.profile import Profile, profile, profile_segments
-from mlops_assets.profiles.segments import by_segment, largest
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
+from mlops_assets.sketches.profile import Profile, profile, profile_segments
 from tests import tiny
 from tests.conftest import PlayedTo
-from tests.profiles.test_retention import declared, week
-from tests.profiles.weeks import rows
+from tests.drift.weeks import rows
+from tests.monitoring.test_retention import declared, week
 
 LEARNT = range(6)
 SHIFTED = (7, 9, 10)  # windows that exceed

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.assets.judging import Bench
+from mlops_assets.drift.reference import Reference
 from mlops_assets.errors import ProfileError, StoreError
-from mlops_assets.profiles.profile import Profile, profile
-from mlops_assets.profiles.reference import Reference
-from mlops_assets.profiles.retention import compact
-from mlops_assets.profiles.store import Store
+from mlops_assets.monitoring.retention import compact
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
-from tests.profiles.test_retention import data, declared, land, own, week
-from tests.profiles.weeks import IMPORTANCE
+from mlops_assets.sketches.profile import Profile, profile
+from tests.drift.weeks import IMPORTANCE
+from tests.monitoring.test_retention import data, declared, land, own, week
 
 
 def test_a_window_merged_away_is_named_and_can_be_had_again(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 from mlops_assets.assets.estimates import Estimates
 from mlops_assets.cli.recovery import recover
 from mlops_assets.learning.training import FittedModel
-from mlops_assets.profiles.estimation import Calibration
-from mlops_assets.profiles.index import Index, State
-from mlops_assets.profiles.store import Store
+from mlops_assets.monitoring.estimation import Calibration
+from mlops_assets.records.index import Index, State
+from mlops_assets.records.store import Store
 from tests import tiny
 from tests.conftest import Played, PlayedTo, open_project
 

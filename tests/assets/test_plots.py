@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from mlops_assets.assets import plots
-from mlops_assets.profiles.shapes import Shape
+from mlops_assets.drift.shapes import Shape
 
 LONG = "a_name_that_says_in_full_what_the_feature_is_made_of"
 Draw = Callable[[], dg.MarkdownMetadataValue]

@@ -19,7 +19,7 @@ from mlops_assets.backup.restoring import Restored, restore
 from mlops_assets.backup.taking import Taken, take
 from mlops_assets.errors import BackupError, HomeError
 from mlops_assets.home import Home
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.versions import open_repository
 
 VARIABLES = ("DAGSTER_HOME", "MLOPS_REPOSITORY", "MLOPS_STORE", "MLFLOW_TRACKING_URI")

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.batches.casting import conform
-from mlops_assets.sections import Files
+from mlops_assets.declaration.sections import Files
 
 UTC_US = pl.Datetime("us", "UTC")
 NOON = datetime(2026, 1, 22, 12, tzinfo=UTC)

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from mlops_assets.batches.checks import Report, check
+from mlops_assets.declaration.windows import Windows
 from mlops_assets.errors import DeclarationError
-from mlops_assets.windows import Windows
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 

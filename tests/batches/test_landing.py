@@ -25,8 +25,8 @@ from mlops_assets.batches.landing import (
     succeed,
 )
 from mlops_assets.declaration import Declaration
+from mlops_assets.declaration.sections import Files
 from mlops_assets.errors import BatchRefusedError, UnknownNameError
-from mlops_assets.sections import Files
 from mlops_assets.versions import Repository
 from tests import tiny
 

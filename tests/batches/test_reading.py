@@ -11,9 +11,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from mlops_assets.batches.reading import read, window_of
+from mlops_assets.declaration.windows import Windows
 from mlops_assets.defs.flight_delay.schema import Departures
 from mlops_assets.errors import BatchRefusedError
-from mlops_assets.windows import Windows
 
 FLIGHTS = Path(__file__).parents[2] / "data" / "flights" / "departures"
 WEEKS = Windows(every="week", start="2024-01-01", end="2025-01-06", timezone="America/New_York")

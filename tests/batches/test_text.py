@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from mlops_assets.batches.reading import Opened, columns_of, ending, read, scan, stem
+from mlops_assets.declaration.sections import Files
 from mlops_assets.errors import BatchRefusedError
-from mlops_assets.sections import Files
 
 
 class Visit(dy.Schema):

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mlops_assets.profiles.policy import DriftPolicy, choose_limit
-from mlops_assets.profiles.resemblance import resemblance
+from mlops_assets.drift.policy import DriftPolicy, choose_limit
+from mlops_assets.drift.resemblance import resemblance
 from tests.benchmarks.calibration_page import page
 from tests.benchmarks.measuring import ROOT
 from tests.benchmarks.null_histories import (

@@ -73,8 +73,8 @@ def ours(
     histories: Sequence[Sequence[pl.DataFrame]], weeks: Sequence[pl.DataFrame], names: list[str]
 ) -> Compared:
     """Judge them as the asset does, from profiles; a column stands out beyond all its own windows."""
-    from mlops_assets.profiles.drift import DriftPolicy, Reference, judge
-    from mlops_assets.profiles.profile import profile
+    from mlops_assets.drift.judgement import DriftPolicy, Reference, judge
+    from mlops_assets.sketches.profile import profile
     from tests.benchmarks.null_histories import importance
 
     policy = DriftPolicy(windows_per_year=365.25 / 7)

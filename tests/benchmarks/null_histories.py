@@ -19,9 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mlops_assets.declaration import Declaration, load
-from mlops_assets.learning.training import train
-from mlops_assets.profiles.column import Column, Kind
-from mlops_assets.profiles.distances import (
+from mlops_assets.drift.distances import (
     as_if_new,
     category_shares,
     kept_categories,
@@ -29,8 +27,10 @@ from mlops_assets.profiles.distances import (
     shares_up_to,
     total_variation,
 )
-from mlops_assets.profiles.profile import Profile, profile
-from mlops_assets.profiles.resemblance import Neighbours, order_figures
+from mlops_assets.drift.resemblance import Neighbours, order_figures
+from mlops_assets.learning.training import train
+from mlops_assets.sketches.column import Column, Kind
+from mlops_assets.sketches.profile import Profile, profile
 from tests.benchmarks.measuring import ROOT
 
 Floats = NDArray[np.float64]

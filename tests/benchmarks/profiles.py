@@ -163,8 +163,8 @@ Work = tuple[Callable[[], Any], Callable[[Any], dict[str, list[int]]] | None]
 
 def ours(what: str, files: list[str]) -> Work:
     """Return the work to be timed, and how the counts by column are read off its result."""
-    from mlops_assets.profiles.distances import distance, kept_categories
-    from mlops_assets.profiles.profile import Profile, profile
+    from mlops_assets.drift.distances import distance, kept_categories
+    from mlops_assets.sketches.profile import Profile, profile
 
     def counts(made: bytes) -> dict[str, list[int]]:
         columns = Profile.from_bytes(made).columns

@@ -16,7 +16,7 @@ from mlops_assets.home import Home
 from mlops_assets.learning.fingerprint import fingerprint
 from mlops_assets.learning.frames import Frame
 from mlops_assets.learning.training import FittedModel
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.connection import connect
 from mlops_assets.registry.ledger import Draft, Gate, Ledger
 from mlops_assets.registry.models import Registry

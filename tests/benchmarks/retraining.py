@@ -12,13 +12,13 @@ import polars as pl
 import yaml
 
 from mlops_assets.declaration import Declaration, load
+from mlops_assets.drift.judgement import Reference
 from mlops_assets.features.expressions import compute, kinds, mismatches
 from mlops_assets.learning.comparison import agreement, baseline, compare
 from mlops_assets.learning.frames import Frame, frame_of
 from mlops_assets.learning.training import FittedModel, train
 from mlops_assets.learning.training_set import assemble
-from mlops_assets.profiles.drift import Reference
-from mlops_assets.profiles.profile import profile
+from mlops_assets.sketches.profile import profile
 from tests.benchmarks.measuring import ROOT
 
 TARGET = "target"

@@ -21,8 +21,8 @@ from typing import Any, Protocol
 
 import duckdb
 
-from mlops_assets.profiles.index import Index
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.index import Index
+from mlops_assets.records.store import Store
 from tests.benchmarks.measuring import (
     Seconds,
     Worker,

@@ -19,8 +19,8 @@ import polars as pl
 from mlops_assets.batches.maturity import landed_windows, missing_windows
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.due import agenda
-from mlops_assets.profiles.index import Index
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.index import Index
+from mlops_assets.records.store import Store
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.sensors import data
 from mlops_assets.versions import Repository, open_repository

@@ -16,9 +16,9 @@ from mlops_assets.checking.findings import Finding, Origin
 from mlops_assets.checking.sample import sample_problems
 from mlops_assets.checking.trial import trial_problems
 from mlops_assets.declaration import Declaration
+from mlops_assets.drift.reference import PREDICTION
 from mlops_assets.learning import loss_estimation
 from mlops_assets.learning.training_set import WINDOW
-from mlops_assets.profiles.reference import PREDICTION
 
 SCHEMA = """\
 import dataframely as dy

@@ -16,7 +16,7 @@ import pytest
 from mlops_assets.batches.landing import landings
 from mlops_assets.versions import Repository, open_repository
 from tests import tiny
-from tests.batches.dvc_project import HandLaid
+from tests.importing.dvc_project import HandLaid
 
 
 @pytest.fixture

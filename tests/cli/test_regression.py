@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from tests import tiny
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.profiles.records import KINDS
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.kinds import KINDS
+from mlops_assets.records.store import Store
 from tests import tiny
 from tests.conftest import Played, reopen
 

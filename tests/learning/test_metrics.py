@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops_assets.declaration.sections import METRICS_OF
 from mlops_assets.errors import TrainingError, UnknownNameError
 from mlops_assets.learning.metrics import METRICS, auc, brier, log_loss, metric_named
-from mlops_assets.sections import METRICS_OF
 
 CENTS = st.integers(-(10**8), 10**8).map(lambda cents: cents / 100)
 ROWS = st.lists(st.tuples(st.booleans(), st.sampled_from([0.1, 0.2, 0.5, 0.9])), max_size=30)

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mlops_assets.declaration.sections import METRICS_OF, Task
 from mlops_assets.errors import DeclarationError, TrainingError
 from mlops_assets.learning.metrics import METRICS
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.twins import MOST_ROWS, compare_twins, fit_twin, sampled
-from mlops_assets.sections import METRICS_OF, Task
 
 FEATURES = ["amount", "colour"]
 

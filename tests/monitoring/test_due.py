@@ -13,7 +13,7 @@ from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import BatchRefusedError
 from mlops_assets.monitoring.due import agenda, unestimated, waiting
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.versions import Repository, open_repository
 from tests import tiny
 

@@ -17,11 +17,11 @@ from pydantic import BaseModel
 import mlops_assets.defs.flight_delay as flights
 from mlops_assets.components.model import definitions
 from mlops_assets.declaration import Declaration
+from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.monitoring.due import MEASURING, UNIT, unmeasured
 from mlops_assets.monitoring.effects import EFFECTS, EXPLAINED, Effect
 from mlops_assets.monitoring.meaning import Meaning, Series, other_windows, remember
-from mlops_assets.profiles.policy import DriftPolicy
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.sensors.facts import rules_of
 

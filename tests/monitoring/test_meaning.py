@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mlops_assets.declaration import Declaration
+from mlops_assets.drift.judgement import DriftPolicy
 from mlops_assets.errors import DeclarationError
 from mlops_assets.monitoring.meaning import (
     Figures,
@@ -18,8 +19,7 @@ from mlops_assets.monitoring.meaning import (
     other_windows,
     remember,
 )
-from mlops_assets.profiles.drift import DriftPolicy
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 
 HERE = "tests.monitoring.expressions"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from mlops_assets.monitoring.due import due
-from mlops_assets.profiles.records import fields_of
+from mlops_assets.records.kinds import fields_of
 from tests import tiny
 from tests.conftest import Played, PlayedTo, reopen
 from tests.sensors.test_runs import with_windows

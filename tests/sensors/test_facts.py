@@ -8,7 +8,7 @@ import pytest
 from mlops_assets.batches.maturity import LandedWindows
 from mlops_assets.decisions.staleness import TwinDifference, staleness
 from mlops_assets.declaration import Declaration
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Draft, Ledger
 from mlops_assets.sensors.facts import Situation, against_drift
 from tests import tiny

@@ -11,7 +11,7 @@ import pytest
 from mlops_assets.batches.landing import land
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.due import Work
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.sensors import data
 from mlops_assets.versions import open_repository

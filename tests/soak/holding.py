@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
-from mlops_assets.profiles.store import Store
+from mlops_assets.records.store import Store
 from tests import tiny
 from tests.soak.events import Night
 from tests.soak.model import Hour

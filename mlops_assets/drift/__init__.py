@@ -1,0 +1,1 @@
+"""How far a window moved from the reference, and the verdict."""

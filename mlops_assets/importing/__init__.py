@@ -1,0 +1,1 @@
+"""History brought in: a folder or a DVC project becomes windows."""

@@ -1,1 +1,0 @@
-"""Sketches of a window, how far it moved from the reference, the verdict, and the store."""

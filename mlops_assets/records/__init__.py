@@ -1,0 +1,1 @@
+"""Every recorded fact: files that anyone adds, and DuckDB as the index over them."""

@@ -1,0 +1,344 @@
+"""The store of a home: records and profiles as files, and the index that answers questions.
+
+A record is first a file named by its own hash, complete or absent, that any number of processes
+and machines may add without asking anybody (see `spool`). Whoever reads next brings the index up to
+date, one at a time, under a lock that is held for a tenth of a second at most:
+
+    index.duckdb    can be deleted at any time
+    index.lock      held while the index is open
+    rebuild.lock    held while it is made again
+    compact.lock    held while old profiles are merged
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import polars as pl
+from filelock import FileLock, Timeout
+
+from mlops_assets.errors import StoreBusyError, StoreError
+from mlops_assets.records import kinds
+from mlops_assets.records.index import Index, State, is_damage
+from mlops_assets.records.memory import Memory, Newest, Row, Rows
+from mlops_assets.records.spool import Spool
+
+T = TypeVar("T")
+Tell = Callable[[int, int], None]
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE = 500  # files indexed at a time where nobody waits
+_HELPS = ("00", "55", "aa", "ff")  # one in 64 who add indexes what came in, if nobody else does
+_READ_SECONDS = 0.1  # files are read so long while others wait for the index
+
+
+class Store:
+    """The store under ``root``, which is made by the first write.
+
+    ``lock_timeout`` is in seconds; a longer wait for the index raises StoreBusyError. Adding what
+    is new never waits.
+    """
+
+    def __init__(self, root: Path, lock_timeout: float = 10.0) -> None:
+        self.root = Path(root)
+        if "?" in str(self.root):  # DuckDB takes what follows for options, and resolves links
+            raise StoreError(
+                f"DuckDB can keep no index in {self.root}, for the `?` in it: name another folder "
+                "for the store in MLOPS_STORE, or another home in MLOPS_HOME"
+            )
+        self._lock_timeout = lock_timeout
+        self._spool = Spool(self.root)
+        self._index = Index(self.root / "index.duckdb", lock_timeout)
+        self._memory = Memory.of(self.root)
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path, float]]:
+        """Travel to another process without the open engine."""
+        return Store, (self.root, self._lock_timeout)
+
+    def add(self, kind: str, record: Mapping[str, Any]) -> str:
+        """Add a record and return its id; adding the newest of its key again changes nothing.
+
+        One that was there before, and then another, is the newest again: a state that returned.
+        The index is asked for that, which may raise StoreBusyError. Raises StoreError that names a missing, unknown or wrong field, UnknownNameError for an
+        unknown kind.
+        """
+        return self._add(kind, kinds.checked(kind, record))
+
+    def add_many(self, kind: str, several: Sequence[Mapping[str, Any]]) -> str:
+        """Add records in one file, all or none; raises as `add` does.
+
+        The same records in the same order again change nothing, unless the first one's key has a
+        newer record; none at all are no file.
+        """
+        plain = [kinds.checked(kind, record) for record in several]
+        return self._add(kind, plain) if plain else ""
+
+    def add_blob(self, data: bytes) -> str:
+        """Keep a profile or a reference and return its SHA-256, in hex."""
+        return self._spool.add_blob(data)
+
+    def blob(self, name: str) -> bytes:
+        """Return a blob by its id; raises StoreError where it is absent or damaged."""
+        return self._spool.blob(name)
+
+    def has_blob(self, name: str) -> bool:
+        """Whether a blob is there, whole or not."""
+        return self._spool.has_blob(name)
+
+    def latest(self, kind: str, *, model: str, **equals: Any) -> list[dict[str, Any]]:
+        """Return the newest row per key among those that match, sorted by key.
+
+        A row has the kind's columns, and event_id, record_id and recorded_at (UTC, naive).
+        """
+        return self._select(kind, {"model": model} | equals, newest=True)
+
+    def rows(
+        self, kind: str, *, model: str | None = None, after_event: int = 0, **equals: Any
+    ) -> list[dict[str, Any]]:
+        """Return all matching rows after an event, in the order of events (a sensor's cursor)."""
+        wanted = equals if model is None else {"model": model} | equals
+        return self._select(kind, wanted, after_event)
+
+    def newest(self, kind: str, *columns: str, model: str) -> Rows:
+        """Return those columns of the newest row per key, for what is asked again and again.
+
+        By key: a text where one column beside the model is the key, else a tuple. They are kept in
+        the process and brought up to date with what came in since, so that asking again costs
+        nothing while nothing comes, however long the history is. The mapping never changes; don't
+        change its rows.
+        """
+        if not self.root.exists():
+            return {}
+        asked = (kind, model, *columns)
+        kept = self._memory.newest.setdefault(asked, Newest(kind, model, columns))
+        with kept.lock:
+            if kept.is_current(self._current()):
+                return kept.rows
+            return self._read(lambda: kept.bring_up_to_date(self._index))
+
+    def mark(self) -> Hashable:
+        """Return what changes when something comes in, of whatever kind."""
+        if not self.root.exists():
+            return None
+        state = self._current()
+        return state.making, *sorted(state.last.items())
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> pl.DataFrame:
+        """Run a read-only statement over the tables, which are named as the kinds.
+
+        SQL has words of its own: quote the column "window". Raises StoreError where it fails.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._current()
+        return self._read(lambda: self._index.query(sql, params))
+
+    def refresh(self) -> int:
+        """Index what came in and return how many rows were new."""
+        return self._brought_in(self._spool.incoming())[0] if self.root.exists() else 0
+
+    def rebuild(self, tell: Tell | None = None) -> int:
+        """Make the index again from the files, beside those who read it; return how many files.
+
+        Events are numbered by time of record, then id. Files of another machine that came in late
+        take their place in time, so a cursor from before may meet events again or, rarely, miss
+        one. ``tell`` is told how many files of how many are done. Raises StoreBusyError where
+        another process does the same for longer than the lock's timeout.
+        """
+        if not self.root.exists():
+            return 0
+        with self._rebuilding():
+            return self._make(tell)[0]
+
+    def set_aside(self) -> list[str]:
+        """Return the names of files that came in and were no records."""
+        return self._spool.set_aside()
+
+    def remove(self, blob: str, grace: float, *, rehearse: bool = False) -> int | None:
+        """Remove a blob added over ``grace`` seconds ago; return its size in bytes, or None."""
+        return self._spool.remove_blob(blob, grace, rehearse=rehearse)
+
+    def remove_drafts(self, grace: float) -> int:
+        """Remove files that killed writers began over ``grace`` seconds ago; return how many."""
+        return self._spool.remove_drafts(grace)
+
+    def _add(self, kind: str, content: kinds.Content) -> str:
+        name = kinds.identity(kind, content)
+        follows, after = None, None
+        if self._spool.has(name):  # then it is the newest of its key, or was before another came
+            for row in self._select(kind, kinds.key_of(kind, content), newest=True):
+                follows, after = row["record_id"], row["recorded_at"]
+                file = kinds.file_of(follows)
+                if kinds.same_content(kind, content, self._spool.record(file)):
+                    return file
+                name = kinds.identity(kind, content, follows)
+        self._spool.add(name, kinds.sealed(kind, content, follows, after))
+        if name.startswith(_HELPS) and self._index.stamp() is not None:
+            self._help()
+        return name
+
+    def _help(self) -> None:
+        """Index what came in, unless that has to wait or fails: the record is safe already."""
+        try:
+            Store(self.root, lock_timeout=0).refresh()
+        except (StoreError, duckdb.Error) as error:
+            _log.info("what came into %s is left to the next one: %s", self.root, error)
+
+    def _select(
+        self,
+        kind: str,
+        equals: Mapping[str, Any],
+        after_event: int = 0,
+        *,
+        newest: bool = False,
+    ) -> list[Row]:
+        columns = kinds.columns_of(kind)
+        if not self.root.exists():
+            return []
+        asked = (kind, *sorted(equals.items()), after_event, newest)
+        rows = self._memory.answer(asked, self._current().mark(kind))
+        if rows is None:
+            state, found = self._read(
+                lambda: self._index.select(kind, columns, equals, after_event, newest=newest)
+            )
+            rows = kinds.read_back(kind, found)
+            self._memory.keep(asked, state.mark(kind), rows)
+        return rows
+
+    def _current(self) -> State:
+        """Index what came in, and return the state of the index."""
+        waiting = self._spool.incoming()
+        known = None if waiting else self._memory.state(self._index)
+        return known or self._brought_in(waiting)[1]
+
+    def _brought_in(self, waiting: list[str]) -> tuple[int, State]:
+        added, was_damaged = 0, False
+        while True:
+            some: list[str] = []
+            with self._locked():
+                try:
+                    some, new, state = self._inserted(waiting)
+                except duckdb.Error as error:
+                    if was_damaged or not is_damage(error):
+                        raise
+                    self._discard(error)
+                    was_damaged, new, state = True, 0, None
+            if state is None:
+                added += self._made()
+                continue
+            added += new
+            if some:
+                # killed before this, the next one finds them in the index, and moves them
+                self._index.flush()
+                self._spool.settle(some)
+                del waiting[: len(some)]
+            if not waiting:
+                return added, state
+
+    def _inserted(self, waiting: list[str]) -> tuple[list[str], int, State | None]:
+        """Index some files under the lock; return which, how many rows were new, and the state."""
+        some: list[str] = []
+        new = 0
+        state = self._memory.state(self._index) or self._index.state()
+        if state is not None and waiting:
+            some, opened = self._spool.opened_in(waiting, _READ_SECONDS)
+            new, state = self._index.insert(opened, self._spool.is_incoming)
+        if state is not None:
+            self._memory.see(self._index.stamp(), state)
+        return some, new, state
+
+    def _read(self, question: Callable[[], T]) -> T:
+        """Ask the index; one that turns out damaged is made again first."""
+        try:
+            with self._locked():
+                return question()
+        except duckdb.Error as error:
+            if not is_damage(error):
+                raise
+            with self._locked():
+                self._discard(error)
+        self._current()
+        with self._locked():
+            return question()
+
+    def _discard(self, error: duckdb.Error) -> None:
+        _log.warning("the index of %s is damaged and made again: %s", self.root, error)
+        self._index.discard()
+
+    def _made(self) -> int:
+        """Make an index where there is none, or one of other tables, unless somebody else does.
+
+        Return how many rows of it are of files in incoming.
+        """
+        with self._rebuilding():
+            with self._locked():
+                if self._index.state() is not None:
+                    return 0
+            return self._make(None)[1]
+
+    def _make(self, tell: Tell | None) -> tuple[int, int]:
+        """Make the index; return how many files it is of, and how many rows are of incoming."""
+        draft = Index(self.root / "index.draft.duckdb")
+        draft.create()
+        files = self._fill(draft, self._spool.settled(), tell)
+        new = 0
+        for some in _parts([name for name in self._spool.incoming() if name not in files]):
+            opened = self._spool.opened(some)
+            new += draft.insert(opened, self._spool.is_incoming)[0]
+            files |= {f"{one.id}.json" for one in opened}
+        with self._locked():
+            # what the old index has and its inserter, who looks no more, hasn't settled yet; read
+            # before the settled ones are listed, as a file moves from incoming to there, never back
+            late = self._spool.opened(name for name in self._spool.incoming() if name not in files)
+            names = {f"{one.id}.json" for one in late}
+            files |= self._fill(draft, set(self._spool.settled()) - files - names, tell)
+            new += draft.insert(late, self._spool.is_incoming)[0]
+            draft.replace(self._index.path)
+        return len(files | names), new
+
+    def _fill(self, index: Index, files: Iterable[str], tell: Tell | None) -> set[str]:
+        """Insert settled files in the order of time, without holding all of them in memory."""
+        names = [name for _, name in self._spool.moments(files)]
+        done = 0
+        for some in _parts(names):
+            index.insert(self._spool.opened(some, settled=True), self._spool.is_incoming)
+            done += len(some)
+            if tell:
+                tell(done, len(names))
+        return set(names)
+
+    def compacting(self) -> contextlib.AbstractContextManager[None]:
+        """Keep others from compacting; raises StoreBusyError where another process does."""
+        return self._holding("compact.lock", "being compacted by another process")
+
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
+        return self._holding("index.lock", "busy")
+
+    def _rebuilding(self) -> contextlib.AbstractContextManager[None]:
+        return self._holding("rebuild.lock", "being rebuilt by another process")
+
+    @contextlib.contextmanager
+    def _holding(self, name: str, otherwise: str) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        # a new lock object each time: one shared by threads would let the second thread in
+        lock = FileLock(self.root / name, timeout=self._lock_timeout, poll_interval=0.01)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise StoreBusyError(
+                f"the store {self.root} was {otherwise} for {self._lock_timeout:g} s; try again"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), _AT_ONCE):
+        yield names[start : start + _AT_ONCE]

@@ -1,0 +1,1 @@
+"""Sketches of a window: whylogs profiles from Polars, in whylogs' own format."""
