@@ -30,14 +30,14 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from filelock import FileLock
 
 from mlops_assets.batches.landing import Kind, land
-from mlops_assets.cli.connections import kept_open
-from mlops_assets.cli.playing import Player
-from mlops_assets.cli.project import Project
 from mlops_assets.cli.status import read_status
 from mlops_assets.declaration import Declaration
+from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.registry.connection import connect
 from mlops_assets.registry.ledger import Ledger
+from mlops_assets.replay.connections import kept_open
+from mlops_assets.replay.player import Player
 from mlops_assets.versions import Repository, open_repository
 from tests import tiny
 

@@ -402,7 +402,7 @@ def rebuild(
     as_json: AsJson = False,
 ) -> None:
     """Train a version again from what was recorded; say whether it is the same, or what differs."""
-    from mlops_assets.cli.rebuilding import rebuild_version
+    from mlops_assets.rebuild.rebuild import rebuild_version
 
     found = rebuild_version(model, version, checkout=checkout)
     if as_json:
@@ -420,7 +420,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check that all that was ever recorded is there and whole; name what is broken."""
-    from mlops_assets.cli.verifying import verify_chain
+    from mlops_assets.audit.verify import verify_chain
 
     with interruptible():
         verification = verify_chain(model)

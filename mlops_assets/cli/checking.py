@@ -10,8 +10,8 @@ from mlops_assets.batches.landing import Kind
 from mlops_assets.checking.declared import Declared
 from mlops_assets.checking.findings import Finding
 from mlops_assets.cli.output import shown, stdout
-from mlops_assets.cli.project import Project
 from mlops_assets.errors import UnknownNameError
+from mlops_assets.project import Project
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import getpass
 from typing import Any
 
 from mlops_assets import clock
-from mlops_assets.cli.project import Project
 from mlops_assets.errors import HomeError
+from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 
 
@@ -76,10 +76,10 @@ def ask_for_retraining(model: str, reason: str) -> dict[str, Any]:
             "outcome": "requested",
             "message": f"Requested; {holder} starts it within seconds. See `mlops status {model}`.",
         }
-    from mlops_assets.cli.connections import kept_open
     from mlops_assets.cli.output import stderr
-    from mlops_assets.cli.playing import Player
-    from mlops_assets.cli.recovery import recover
+    from mlops_assets.replay.connections import kept_open
+    from mlops_assets.replay.player import Player
+    from mlops_assets.replay.recovery import recover
 
     with project.home.held(f"mlops retrain {model}"), kept_open():
         at = write_control(store, model, "retrain", reason)

@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import DeclarationError
+from mlops_assets.project import Project
 
 FORM = 1
 READ = (".py", ".yaml", ".yml", ".toml")

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from mlops_assets.cli.output import shown, stderr
-from mlops_assets.cli.project import Project
+from mlops_assets.project import Project
 
 
 def serve(host: str, port: int) -> int:
@@ -24,7 +24,7 @@ def serve(host: str, port: int) -> int:
     """
     project = Project.find()
     with project.home.held("mlops dev"):
-        from mlops_assets.cli.recovery import recover
+        from mlops_assets.replay.recovery import recover
 
         for line in project.broken_lines():
             stderr.print(f"[yellow]{shown(line)}[/yellow]")

@@ -16,11 +16,11 @@ from rich.table import Table
 
 from mlops_assets.batches.landing import KINDS, Kind
 from mlops_assets.cli.output import shown, stderr, stdout
-from mlops_assets.cli.project import Project
 from mlops_assets.errors import HomeError
 from mlops_assets.importing.dvc import DvcProject
 from mlops_assets.importing.sources import in_folder, in_project
 from mlops_assets.importing.windows import RESULTS, Outcome, bring, plan
+from mlops_assets.project import Project
 from mlops_assets.words import counted
 
 if TYPE_CHECKING:

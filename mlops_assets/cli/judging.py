@@ -16,10 +16,10 @@ from mlops_assets.backtest.history import gathered
 from mlops_assets.backtest.plot import draw
 from mlops_assets.backtest.policies import declared, read_policy
 from mlops_assets.cli.output import shown, stderr, stdout
-from mlops_assets.cli.project import Project
 from mlops_assets.cli.replay import history
 from mlops_assets.decisions.hindsight import Best
 from mlops_assets.errors import DeclarationError
+from mlops_assets.project import Project
 from mlops_assets.versions import existing_repository
 from mlops_assets.words import counted
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets import clock
 from mlops_assets.cli.output import shown, stdout
-from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
+from mlops_assets.project import Project
 from mlops_assets.words import counted
 
 if TYPE_CHECKING:

@@ -32,18 +32,18 @@ from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.batches.reading import checksum, ending, stem
 from mlops_assets.cli.control import write_control
 from mlops_assets.cli.output import called, shown, stderr, stdout
-from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import BatchRefusedError, DeclarationError, HomeError, UnknownNameError
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.due import Waiting, Work, due, waiting
 from mlops_assets.monitoring.given_up import retraining_given_up
+from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.versions import Repository, open_repository
 from mlops_assets.words import counted
 
 if TYPE_CHECKING:
-    from mlops_assets.cli.playing import Player
+    from mlops_assets.replay.player import Player
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,10 @@ def replay_model(model: str, *, since: str | None = None, until: str | None = No
             stderr.print(f"  skipped {line}", markup=False)
         reconsider_refused(repository, declaration)
         windows = in_turn(repository, store, declaration, files, until)
-        from mlops_assets.cli.connections import kept_open
-        from mlops_assets.cli.playing import Player
-        from mlops_assets.cli.recovery import recover
-        from mlops_assets.cli.worth import measure
+        from mlops_assets.replay.connections import kept_open
+        from mlops_assets.replay.gain import measure
+        from mlops_assets.replay.player import Player
+        from mlops_assets.replay.recovery import recover
 
         columns = (
             TextColumn("{task.description}", markup=False),

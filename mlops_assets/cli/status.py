@@ -13,7 +13,6 @@ from typing import Any
 from mlops_assets.batches.landing import KINDS, MAIN, landings
 from mlops_assets.batches.withdrawing import withdrawals
 from mlops_assets.cli.declared import declared
-from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.declaration.sections import Retraining
 from mlops_assets.errors import UnknownNameError
@@ -21,6 +20,7 @@ from mlops_assets.home import Home
 from mlops_assets.monitoring.due import Agenda, agenda
 from mlops_assets.monitoring.given_up import retraining_given_up
 from mlops_assets.monitoring.meaning import Series, other_windows
+from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.sensors.hanging import read_halted

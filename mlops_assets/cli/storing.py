@@ -12,9 +12,9 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mlops_assets.cli.output import shown, stderr, stdout
-from mlops_assets.cli.project import Project
 from mlops_assets.home import Home
 from mlops_assets.monitoring.retention import Compaction, compact
+from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.words import counted
 

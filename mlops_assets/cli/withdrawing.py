@@ -7,10 +7,10 @@ from typing import Any
 from mlops_assets.batches.landing import Kind
 from mlops_assets.batches.withdrawing import Withdrawal, withdraw
 from mlops_assets.cli.control import who
-from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import HomeError, UnknownNameError
 from mlops_assets.monitoring.withdrawal import record_withdrawal
+from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.versions import existing_repository
 

@@ -10,7 +10,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from mlops_assets.cli.playing import definition_resources
+from mlops_assets.replay.player import definition_resources
 from tests import tiny
 from tests.conftest import Played
 

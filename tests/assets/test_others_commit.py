@@ -14,7 +14,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 from lakefs_sdk.models import CommitCreation
 
-from mlops_assets.cli.playing import definition_resources
+from mlops_assets.replay.player import definition_resources
 from tests import tiny
 from tests.conftest import Played, open_project
 from tests.versions.lakefs.servers import PARAMETERS, Server

@@ -14,11 +14,11 @@ import polars as pl
 import pytest
 
 from mlops_assets.assets.evaluation import is_by_declared_gates
-from mlops_assets.cli.recovery import recover
 from mlops_assets.learning import environment
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.registry.owner import owner_tags
 from mlops_assets.registry.run import DESCRIPTION
+from mlops_assets.replay.recovery import recover
 from mlops_assets.resources import RegistryResource
 from mlops_assets.sensors.recovery import PROCESS_TAGS
 from mlops_assets.sensors.runs import is_interrupted

@@ -17,10 +17,10 @@ from typing import Any
 from mlops_assets.backtest.comparison import Backtest, Played
 from mlops_assets.backtest.history import gathered
 from mlops_assets.backtest.policies import Policy, replaced
-from mlops_assets.cli.project import Project
 from mlops_assets.cli.replay import history
 from mlops_assets.decisions.hindsight import hindsight
 from mlops_assets.declaration import Declaration
+from mlops_assets.project import Project
 
 MODEL = "flight_delay"
 FACTORS = (0.5, 1.0, 2.0)

@@ -108,7 +108,7 @@ def dagster(folder: Path, newest: str) -> Callable[[], tuple[float, float, dict[
     import dagster as dg
 
     from mlops_assets.assets.request import CAUSE_TAG, REASON_TAG, TRIGGER_TAG
-    from mlops_assets.cli.playing import Player
+    from mlops_assets.replay.player import Player
     from mlops_assets.resources import MODEL_TAG
 
     home = _fresh_home(folder)
@@ -149,7 +149,7 @@ _projects: list[Any] = []
 
 def _project() -> Any:
     """Load the definitions once a process, as a code server does."""
-    from mlops_assets.cli.project import Project
+    from mlops_assets.project import Project
 
     if not _projects:
         _projects.append(Project.find())

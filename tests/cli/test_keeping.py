@@ -7,10 +7,10 @@ import json
 import pytest
 
 from mlops_assets.assets.reconciliation import reconcile
+from mlops_assets.audit.verify import verify_chain
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.cli.keeping import collect_garbage, retire_version, said_of
 from mlops_assets.cli.ledger import read_log
-from mlops_assets.cli.verifying import verify_chain
 from mlops_assets.errors import RegistryError, RepositoryCorruptError, UnknownNameError
 from mlops_assets.sensors.facts import Situation
 from tests import tiny

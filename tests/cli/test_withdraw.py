@@ -10,12 +10,12 @@ import dagster as dg
 import pytest
 
 from mlops_assets.assets.twins import Twins
+from mlops_assets.audit.verify import verify_chain
 from mlops_assets.batches import withdrawing
 from mlops_assets.batches.landing import Landing, landings, publish
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.batches.withdrawing import Withdrawal
 from mlops_assets.cli.landing import land_file
-from mlops_assets.cli.verifying import verify_chain
 from mlops_assets.cli.withdrawing import withdraw_window
 from mlops_assets.errors import ConflictError, HomeError, UnknownNameError
 from mlops_assets.monitoring.due import due

@@ -16,10 +16,10 @@ import yaml
 from typer.testing import CliRunner
 
 from mlops_assets.cli.app import app
-from mlops_assets.cli.project import Project
 from mlops_assets.components import load_models
 from mlops_assets.components.model import VALIDATING
 from mlops_assets.errors import DeclarationError
+from mlops_assets.project import Project
 from tests import tiny
 
 YAML = "tiny_project/defs/tiny/defs.yaml"

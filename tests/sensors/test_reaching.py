@@ -5,8 +5,8 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from mlops_assets.cli.playing import definition_resources
 from mlops_assets.errors import RepositoryUnreachableError
+from mlops_assets.replay.player import definition_resources
 from mlops_assets.sensors import reaching
 from tests.conftest import Played
 

@@ -14,9 +14,9 @@ from mlops_assets.assets.model import rows_in
 from mlops_assets.assets.training_set import joined
 from mlops_assets.batches.reading import scan
 from mlops_assets.cli.output import stderr
-from mlops_assets.cli.recorded import Recorded
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import MlopsError, RebuildError, VersionsError
+from mlops_assets.rebuild.recorded import Recorded
 from mlops_assets.registry.ledger import pinned_branch
 from mlops_assets.versions import Repository
 from mlops_assets.words import counted

@@ -20,9 +20,9 @@ from yaml import YAMLError
 
 from mlops_assets.assets.batches import REFUSED
 from mlops_assets.assets.request import CAUSE_TAG, TRIGGER_TAG
-from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import HomeError
+from mlops_assets.project import Project
 from mlops_assets.registry.owner import owner_tags
 from mlops_assets.resources import RepositoryResource
 from mlops_assets.sensors.reaching import played

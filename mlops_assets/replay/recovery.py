@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlops_assets.assets.reconciliation import reconcile
-from mlops_assets.cli.playing import open_instance
-from mlops_assets.cli.project import Project
 from mlops_assets.home import Home
+from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.registry.owner import owner_is_alive
+from mlops_assets.replay.player import open_instance
 from mlops_assets.resources import RegistryResource
 from mlops_assets.sensors.recovery import end_dead_runs, unfinished_runs
 

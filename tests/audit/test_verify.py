@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mlops_assets.audit.verify import verify_chain
 from mlops_assets.backup.restoring import restore
 from mlops_assets.backup.taking import take
 from mlops_assets.cli.status import read_status
-from mlops_assets.cli.verifying import verify_chain
 from mlops_assets.errors import UnknownNameError
 from mlops_assets.home import Home
 from mlops_assets.registry.ledger import Draft

@@ -11,11 +11,9 @@ from typing import Any
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mlops_assets.cli.chain import Problem, RegistryCheck, check_ledger
+from mlops_assets.audit.promotions import Problem, RegistryCheck, check_ledger
+from mlops_assets.audit.references import References
 from mlops_assets.cli.output import shown, stderr, stdout
-from mlops_assets.cli.playing import open_instance
-from mlops_assets.cli.project import Project
-from mlops_assets.cli.references import References
 from mlops_assets.cli.status import known_models
 from mlops_assets.errors import (
     ObjectNotFoundError,
@@ -24,7 +22,9 @@ from mlops_assets.errors import (
     StoreError,
     UnknownNameError,
 )
+from mlops_assets.project import Project
 from mlops_assets.records.store import Store
+from mlops_assets.replay.player import open_instance
 from mlops_assets.versions import Repository, existing_repository
 
 MAIN = "main"

@@ -9,10 +9,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_assets.cli.project import Project
-from mlops_assets.cli.recorded import Recorded
-from mlops_assets.cli.reproduction import COMMIT, Fact, Reproduction
 from mlops_assets.errors import RebuildError, RevisionError
+from mlops_assets.project import Project
+from mlops_assets.rebuild.recorded import Recorded
+from mlops_assets.rebuild.report import COMMIT, Fact, Reproduction
 from mlops_assets.registry.connection import SQLITE
 from mlops_assets.revision import checked_out
 

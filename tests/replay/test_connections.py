@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 
-from mlops_assets.cli import connections
-from mlops_assets.cli.connections import kept_open
+from mlops_assets.replay import connections
+from mlops_assets.replay.connections import kept_open
 
 
 @dg.job

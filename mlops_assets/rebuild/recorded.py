@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.cli.project import Project
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import RebuildError, RegistryError, UnknownNameError
+from mlops_assets.project import Project
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.registry.record import Code, TrainingRecord
 

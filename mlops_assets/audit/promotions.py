@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from mlops_assets.cli.recovery import mlflow_was_used
-from mlops_assets.cli.references import Recorded, References, entry_name
+from mlops_assets.audit.references import Recorded, References, entry_name
 from mlops_assets.declaration import object_path
 from mlops_assets.errors import RegistryError
 from mlops_assets.home import Home
@@ -16,6 +15,7 @@ from mlops_assets.registry.ledger import Entry, Ledger, pinned_branch
 from mlops_assets.registry.models import Registry
 from mlops_assets.registry.run import TrackedRun
 from mlops_assets.registry.tracking import Tracking
+from mlops_assets.replay.recovery import mlflow_was_used
 from mlops_assets.resources import RegistryResource
 from mlops_assets.words import counted
 

@@ -1,0 +1,1 @@
+"""Verify: everything that something recorded refers to is there and whole."""

@@ -1,0 +1,1 @@
+"""A registered version, trained again from what was recorded."""

@@ -1,0 +1,1 @@
+"""History, played through the assets and sensors that run in production."""
