@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.commits import MAIN, Written, described, key, partitions, scan
+from mlops_assets.assets.commits import described, key, partitions
 from mlops_assets.assets.source import SOURCES
 from mlops_assets.batches.checks import Report
 from mlops_assets.batches.landing import (
+    MAIN,
     Kind,
     Landing,
     audit,
@@ -19,6 +20,7 @@ from mlops_assets.batches.landing import (
     refuse,
     refuse_on_main,
 )
+from mlops_assets.batches.objects import Written, scan
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import DeclarationError, ObjectNotFoundError
 from mlops_assets.monitoring.meaning import Meaning, begin, check_windows

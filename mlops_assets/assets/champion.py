@@ -8,32 +8,34 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.assets import plots
-from mlops_assets.assets.commits import MAIN, key, scan
-from mlops_assets.assets.estimates import Estimates
+from mlops_assets.assets.commits import key
 from mlops_assets.assets.evaluation import is_by_declared_gates, read_gates, scored_by_window
-from mlops_assets.assets.judging import Bench
 from mlops_assets.assets.model import (
     Pinned,
     Trained,
     known_facts,
-    load_model,
     pinned_training_set,
     rows_of,
     train_once,
 )
 from mlops_assets.assets.request import Request
-from mlops_assets.assets.training_set import TARGET
 from mlops_assets.assets.waiting import made_or_waited
+from mlops_assets.batches.landing import MAIN
 from mlops_assets.batches.maturity import landed_windows
+from mlops_assets.batches.objects import scan
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import RefExistsError
 from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.comparison import agreement, lesson_of
 from mlops_assets.learning.training import FittedModel
+from mlops_assets.learning.training_set import TARGET
+from mlops_assets.monitoring.estimators import Estimates
+from mlops_assets.monitoring.judging import Bench
 from mlops_assets.monitoring.meaning import Meaning
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger, pinned_branch
 from mlops_assets.registry.run import DESCRIPTION
+from mlops_assets.registry.tracking import load_model
 from mlops_assets.resources import (
     LedgerResource,
     RegistryResource,

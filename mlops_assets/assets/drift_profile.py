@@ -10,16 +10,17 @@ import duckdb
 import polars as pl
 
 from mlops_assets.assets import plots
-from mlops_assets.assets.commits import key, partitions, read_commit, scan
-from mlops_assets.assets.judging import Bench, Judged
-from mlops_assets.assets.predictions import SCORE
+from mlops_assets.assets.commits import key, partitions, read_commit
+from mlops_assets.batches.objects import scan
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.drift.past import finding
 from mlops_assets.drift.segments import Segments, largest, pooled
 from mlops_assets.drift.shapes import Shape, shape
 from mlops_assets.drift.verdict import FeatureLine
 from mlops_assets.errors import DeclarationError, MlopsError, did_you_mean
+from mlops_assets.learning.training import SCORE
 from mlops_assets.monitoring import retention
+from mlops_assets.monitoring.judging import Bench, Judged
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource

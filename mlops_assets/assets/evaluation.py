@@ -9,27 +9,21 @@ import polars as pl
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from mlops_assets.assets import plots
-from mlops_assets.assets.commits import key, scan
-from mlops_assets.assets.model import (
-    Pinned,
-    known_facts,
-    load_model,
-    pinned_training_set,
-    rows_of,
-)
+from mlops_assets.assets.commits import key
+from mlops_assets.assets.model import Pinned, known_facts, pinned_training_set, rows_of
 from mlops_assets.assets.request import Request
-from mlops_assets.assets.training_set import TARGET
 from mlops_assets.assets.waiting import made_or_waited
+from mlops_assets.batches.objects import scan
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import NotYetError
 from mlops_assets.learning.comparison import Comparison, baseline, compare
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.learning.training import FittedModel
-from mlops_assets.learning.training_set import WINDOW
+from mlops_assets.learning.training_set import TARGET, WINDOW
 from mlops_assets.monitoring.meaning import Series
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry, Gate, Ledger
-from mlops_assets.registry.tracking import Tracking
+from mlops_assets.registry.tracking import Tracking, load_model
 from mlops_assets.resources import (
     LedgerResource,
     RegistryResource,

@@ -3,7 +3,8 @@
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.commits import described, key, partitions, read_commit, scan, write
+from mlops_assets.assets.commits import described, key, partitions, read_commit, write
+from mlops_assets.batches.objects import scan
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.features.expressions import check_rows, code_version, compute, kinds, mismatches
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource

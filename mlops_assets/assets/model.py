@@ -10,21 +10,21 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.assets import plots
-from mlops_assets.assets.commits import facts, key, latest, scan
+from mlops_assets.assets.commits import facts, key, latest
 from mlops_assets.assets.request import Request
-from mlops_assets.assets.training_set import TARGET
 from mlops_assets.assets.waiting import made_or_waited
-from mlops_assets.declaration import Declaration, load, place_of
+from mlops_assets.batches.objects import scan
+from mlops_assets.declaration import Declaration, place_of
 from mlops_assets.errors import NotYetError
-from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.encoding import rounded
 from mlops_assets.learning.environment import libraries, machine
 from mlops_assets.learning.fingerprint import fingerprint, of_libraries
 from mlops_assets.learning.training import LEARNING_VERSION, FittedModel, train, width_of
+from mlops_assets.learning.training_set import TARGET, rows_in
 from mlops_assets.monitoring.meaning import Meaning
-from mlops_assets.registry.record import Code, TrainingRecord
+from mlops_assets.registry.record import TrainingRecord, code_of, trained_code
 from mlops_assets.registry.run import DESCRIPTION, DataInput
-from mlops_assets.registry.tracking import Tracking
+from mlops_assets.registry.tracking import Tracking, load_model
 from mlops_assets.resources import RegistryResource, RepositoryResource, StoreResource
 from mlops_assets.revision import revision_of
 from mlops_assets.versions import Repository
@@ -144,29 +144,6 @@ def challenge(
     )
 
 
-def trained_code(declaration: Declaration, learning: str | None = None) -> str:
-    """Return the version of everything but data and libraries that a trained model depends on."""
-    features = code_version(load(declaration.features))
-    return f"{learning or LEARNING_VERSION}-{features}-{declaration.digest('task', 'training', 'labels')}"
-
-
-def code_of(declaration: Declaration, learning: str | None = None) -> Code:
-    """Return the versions of the code that trains now, part by part, by a version of learning.
-
-    Raises:
-        DeclarationError: the declared features or target are not there.
-
-    """
-    expressions = load(declaration.features)
-    return Code(
-        version=trained_code(declaration, learning),
-        learning=learning or LEARNING_VERSION,
-        expressions=code_version(expressions),
-        features={name: code_version({name: one}) for name, one in expressions.items()},
-        target=code_version({TARGET: load(declaration.labels.target)}),
-    )
-
-
 def pinned_training_set(context: dg.AssetExecutionContext, declaration: Declaration) -> Pinned:
     """Return the newest training set.
 
@@ -203,11 +180,6 @@ def rows_of(
 ) -> pl.DataFrame:
     """Read the training set's rows of some windows; LightGBM wants them in memory."""
     return rows_in(scan(repository, pinned.commit, declaration.path("training_set")), windows)
-
-
-def rows_in(training_set: pl.LazyFrame, windows: Sequence[str]) -> pl.DataFrame:
-    """Collect some windows' rows of a training set."""
-    return training_set.filter(pl.col("window").is_in(list(windows))).collect(engine="streaming")
 
 
 def train_once(
@@ -341,16 +313,6 @@ def mean_of(rows: pl.DataFrame) -> float | None:
     """Return the mean target of the rows that have one."""
     mean: Any = rows[TARGET].cast(pl.Float64).mean()
     return None if mean is None else float(mean)
-
-
-def load_model(tracking: Tracking, run_id: str) -> FittedModel:
-    """Load the model that an MLflow run logged.
-
-    Raises:
-        RegistryError: there is none, or it is not what was logged.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        return FittedModel.load(tracking.model(run_id, Path(folder)))
 
 
 def known_facts(context: Any, asset: dg.AssetKey, what: str) -> dict[str, Any]:

@@ -3,13 +3,16 @@
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.commits import MAIN, exists, key, partitions, read_commit, scan
-from mlops_assets.assets.estimates import Estimates
-from mlops_assets.assets.predictions import SCORE
-from mlops_assets.assets.training_set import MEAN_OF, TARGET
+from mlops_assets.assets.commits import key, partitions, read_commit
+from mlops_assets.assets.training_set import MEAN_OF
+from mlops_assets.batches.landing import MAIN
 from mlops_assets.batches.maturity import landed_windows
+from mlops_assets.batches.objects import exists, scan
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.learning.metrics import metric_named
+from mlops_assets.learning.training import SCORE
+from mlops_assets.learning.training_set import TARGET
+from mlops_assets.monitoring.estimators import Estimates
 from mlops_assets.monitoring.meaning import Meaning, Series
 from mlops_assets.records.store import Store
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource

@@ -6,10 +6,12 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.assets import plots
-from mlops_assets.assets.commits import described, key, partitions, read_commit, scan, write
-from mlops_assets.assets.model import load_model
+from mlops_assets.assets.commits import described, key, partitions, read_commit, write
+from mlops_assets.batches.objects import scan
 from mlops_assets.declaration import Declaration
 from mlops_assets.declaration.sections import Task
+from mlops_assets.learning.training import SCORE
+from mlops_assets.registry.tracking import load_model
 from mlops_assets.resources import (
     LedgerResource,
     RegistryResource,
@@ -17,7 +19,6 @@ from mlops_assets.resources import (
     StoreResource,
 )
 
-SCORE = "score"
 BINS = 20
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.commits import MAIN, exists, key, partitions, read_commit, scan
-from mlops_assets.assets.training_set import TARGET, features_of
-from mlops_assets.assets.twins import Twins
+from mlops_assets.assets.commits import key, partitions, read_commit
+from mlops_assets.batches.landing import MAIN
 from mlops_assets.batches.maturity import LandedWindows, landed_windows
+from mlops_assets.batches.objects import exists, scan
 from mlops_assets.decisions.staleness import (
     Staleness,
     StalenessPolicy,
@@ -24,9 +24,12 @@ from mlops_assets.errors import (
     RefNotFoundError,
     TrainingError,
 )
+from mlops_assets.learning.training_set import TARGET
 from mlops_assets.learning.twins import Comparison, compare_twins
 from mlops_assets.monitoring.meaning import Meaning, Series
 from mlops_assets.monitoring.measure import kpi, measure
+from mlops_assets.monitoring.rows import features_of
+from mlops_assets.monitoring.twins import Twins
 from mlops_assets.records.memory import Rows
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry

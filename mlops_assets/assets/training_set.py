@@ -1,24 +1,24 @@
 """The mature windows that the declaration asks for, joined with their labels, pinned to one commit."""
 
 import json
-from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.commits import MAIN, described, key, made_by, scan, write
+from mlops_assets.assets.commits import described, key, write
 from mlops_assets.assets.waiting import made_or_waited
+from mlops_assets.batches.landing import MAIN
 from mlops_assets.batches.maturity import landed_windows
-from mlops_assets.declaration import Declaration, load
+from mlops_assets.batches.objects import scan
+from mlops_assets.declaration import Declaration
 from mlops_assets.declaration.sections import Task
-from mlops_assets.features.expressions import code_version, compute
 from mlops_assets.learning.frames import frame_of
-from mlops_assets.learning.training_set import assemble
+from mlops_assets.learning.training_set import TARGET
 from mlops_assets.monitoring.meaning import Meaning
+from mlops_assets.monitoring.rows import joined
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
 
-TARGET = "target"
 MEAN_OF: dict[Task, str] = {"binary": "base rate", "regression": "mean target"}
 
 
@@ -123,55 +123,3 @@ def gather(
         },
         data_version=dg.DataVersion(written.checksum),
     )
-
-
-def joined(
-    versions: Repository,
-    declaration: Declaration,
-    commit: str,
-    windows: Sequence[str],
-    *,
-    anew: bool = False,
-) -> pl.LazyFrame:
-    """Join features and labels of some windows, as a commit holds them.
-
-    With `anew`, every window's features are computed from its batch, whatever was stored of them.
-
-    Raises:
-        MlopsError: an object is missing, or the declared expressions don't fit it.
-
-    """
-    target = load(declaration.labels.target).alias(TARGET)
-    keys = declaration.batches.key
-    expressions = load(declaration.features)
-    parts = {
-        window: (
-            features_of(versions, declaration, commit, window, expressions, anew=anew),
-            scan(versions, commit, declaration.path("labels", window)).select(*keys, target),
-        )
-        for window in windows
-    }
-    return assemble(parts, key=keys, target=TARGET, stored_in_key_order=True)
-
-
-def features_of(
-    versions: Repository,
-    declaration: Declaration,
-    commit: str,
-    window: str,
-    expressions: Mapping[str, pl.Expr],
-    *,
-    anew: bool = False,
-) -> pl.LazyFrame:
-    """Return a window's features as the expressions are now.
-
-    Those that were stored by other expressions are computed again from their batch: old and new
-    values of a feature must never stand in one column. With `anew`, all are.
-    """
-    path = declaration.path("features", window)
-    if not anew and made_by(versions, commit, path) == code_version(expressions):
-        return scan(versions, commit, path)
-    batch = scan(versions, commit, declaration.path("batches", window))
-    keys = declaration.batches.key
-    # a version is made again by its own expressions, also if they would be refused today
-    return compute(batch, expressions, key=keys, row_by_row=not anew).sort(keys)

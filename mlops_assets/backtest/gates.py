@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from mlops_assets.assets.training_set import TARGET
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.learning.comparison import agreement, baseline, compare, lesson_of
+from mlops_assets.learning.training_set import TARGET
 from mlops_assets.words import joined
 
 

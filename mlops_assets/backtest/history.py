@@ -11,17 +11,17 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from mlops_assets.assets.commits import MAIN, scan
-from mlops_assets.assets.training_set import TARGET
 from mlops_assets.batches.checks import Beside
-from mlops_assets.batches.landing import KINDS, Kind, audit, open_as
+from mlops_assets.batches.landing import KINDS, MAIN, Kind, audit, open_as
 from mlops_assets.batches.maturity import LandedWindows, landed_windows
+from mlops_assets.batches.objects import scan
 from mlops_assets.batches.reading import scan as scan_file
 from mlops_assets.decisions.attempts import MONTH
 from mlops_assets.decisions.learnable import Labelled
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import BatchRefusedError, DeclarationError
 from mlops_assets.features.expressions import compute
+from mlops_assets.learning.training_set import TARGET
 from mlops_assets.versions import Repository
 
 WINDOW = "window"

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from mlops_assets.assets.training_set import TARGET
 from mlops_assets.backtest.history import WINDOW, History
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.learning.training import FittedModel, train
+from mlops_assets.learning.training_set import TARGET
 from mlops_assets.learning.twins import money_of
 
 

@@ -26,6 +26,7 @@ from mlops_assets.learning.parameters import Scalar, check_parameters
 LEARNING_VERSION = "2"
 LEARNING_VERSIONS = ("1", LEARNING_VERSION)  # by which models can be trained
 
+SCORE = "score"  # column of what a model says of a row
 MODEL_FILE = "model.txt"
 ENCODING_FILE = "encoding.json"
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from mlops_assets.errors import TrainingError, did_you_mean
 
-WINDOW = "window"
+WINDOW, TARGET = "window", "target"  # columns of every training set
 
 
 def assemble(
@@ -83,3 +83,8 @@ def _require(where: str, names: Sequence[str], columns: Sequence[str]) -> None:
     for name in names:
         if name not in columns:
             raise TrainingError(f"{where}: no column `{name}`{did_you_mean(name, columns)}")
+
+
+def rows_in(training_set: pl.LazyFrame, windows: Sequence[str]) -> pl.DataFrame:
+    """Collect some windows' rows of a training set."""
+    return training_set.filter(pl.col("window").is_in(list(windows))).collect(engine="streaming")

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_assets.assets.model import code_of
-from mlops_assets.assets.training_set import TARGET
 from mlops_assets.cli.output import stderr
 from mlops_assets.declaration import Declaration, place_of
 from mlops_assets.errors import MlopsError, RebuildError, RevisionError
@@ -25,12 +23,13 @@ from mlops_assets.learning.training import (
     train,
     width_of,
 )
+from mlops_assets.learning.training_set import TARGET
 from mlops_assets.project import Project
 from mlops_assets.rebuild.other_commit import rebuild_elsewhere
 from mlops_assets.rebuild.recorded import Recorded, declaration_of, read_recorded
 from mlops_assets.rebuild.report import COMMIT, PRESENT, Fact, Reproduction
 from mlops_assets.rebuild.training_set import Material, recover_material
-from mlops_assets.registry.record import Code, checksum_of, checksums
+from mlops_assets.registry.record import Code, checksum_of, checksums, code_of
 from mlops_assets.resources import RegistryResource
 from mlops_assets.revision import Revision, revision_of
 from mlops_assets.versions import existing_repository

@@ -9,13 +9,13 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import PolarsError
 
-from mlops_assets.assets.commits import sink
-from mlops_assets.assets.model import rows_in
-from mlops_assets.assets.training_set import joined
+from mlops_assets.batches.objects import sink
 from mlops_assets.batches.reading import scan
 from mlops_assets.cli.output import stderr
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import MlopsError, RebuildError, VersionsError
+from mlops_assets.learning.training_set import rows_in
+from mlops_assets.monitoring.rows import joined
 from mlops_assets.rebuild.recorded import Recorded
 from mlops_assets.registry.ledger import pinned_branch
 from mlops_assets.versions import Repository

@@ -8,7 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import RegistryError
+from mlops_assets.features.expressions import code_version
+from mlops_assets.learning.training import LEARNING_VERSION
+from mlops_assets.learning.training_set import TARGET
 from mlops_assets.revision import Revision
 
 RECORD_FILE = "training.json"
@@ -79,3 +83,26 @@ def checksums(folder: Path) -> dict[str, str]:
     """Return the sha256 of each file in a folder, by its path within it."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return {file.relative_to(folder).as_posix(): checksum_of(file.read_bytes()) for file in files}
+
+
+def trained_code(declaration: Declaration, learning: str | None = None) -> str:
+    """Return the version of everything but data and libraries that a trained model depends on."""
+    features = code_version(load(declaration.features))
+    return f"{learning or LEARNING_VERSION}-{features}-{declaration.digest('task', 'training', 'labels')}"
+
+
+def code_of(declaration: Declaration, learning: str | None = None) -> Code:
+    """Return the versions of the code that trains now, part by part, by a version of learning.
+
+    Raises:
+        DeclarationError: the declared features or target are not there.
+
+    """
+    expressions = load(declaration.features)
+    return Code(
+        version=trained_code(declaration, learning),
+        learning=learning or LEARNING_VERSION,
+        expressions=code_version(expressions),
+        features={name: code_version({name: one}) for name, one in expressions.items()},
+        target=code_version({TARGET: load(declaration.labels.target)}),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from mlops_assets.errors import RegistryError
+from mlops_assets.learning.training import FittedModel
 from mlops_assets.registry.connection import FINGERPRINT, asking, quoted
 from mlops_assets.registry.owner import HOST, owner_tags
 from mlops_assets.registry.packaging import MODEL_PATH
@@ -273,3 +275,13 @@ def _move(fetched: Path, target: Path) -> None:
     except OSError:
         if not target.exists():  # else the other copy of this step was faster
             raise
+
+
+def load_model(tracking: Tracking, run_id: str) -> FittedModel:
+    """Load the model that an MLflow run logged.
+
+    Raises:
+        RegistryError: there is none, or it is not what was logged.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return FittedModel.load(tracking.model(run_id, Path(folder)))

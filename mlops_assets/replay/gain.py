@@ -7,15 +7,16 @@ from statistics import fmean
 
 import polars as pl
 
-from mlops_assets.assets.commits import MAIN, scan
-from mlops_assets.assets.model import load_model
-from mlops_assets.assets.predictions import SCORE
+from mlops_assets.batches.landing import MAIN
+from mlops_assets.batches.objects import scan
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.learning.metrics import metric_named
+from mlops_assets.learning.training import SCORE
 from mlops_assets.monitoring.meaning import Series
 from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
+from mlops_assets.registry.tracking import load_model
 from mlops_assets.resources import RegistryResource
 from mlops_assets.versions import Repository
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.assets.judging import Bench
 from mlops_assets.drift.reference import Reference
 from mlops_assets.errors import ProfileError, StoreError
+from mlops_assets.monitoring.judging import Bench
 from mlops_assets.monitoring.retention import compact
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry

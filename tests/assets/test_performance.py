@@ -10,9 +10,9 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.assets.estimates import Estimates
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.monitoring.estimation import Calibration
+from mlops_assets.monitoring.estimators import Estimates
 from mlops_assets.records.index import Index, State
 from mlops_assets.records.store import Store
 from mlops_assets.replay.recovery import recover

@@ -289,7 +289,7 @@ def test_the_registered_version_loads_as_an_ordinary_mlflow_model(promoted: Play
     import mlflow
     import numpy as np
 
-    from mlops_assets.assets.model import load_model
+    from mlops_assets.registry.tracking import load_model
 
     registry = RegistryResource().registry()
     version = registry.version(tiny.MODEL, 1)

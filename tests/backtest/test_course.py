@@ -8,12 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mlops_assets.assets.model import load_model
 from mlops_assets.backtest.comparison import Backtest, compared
 from mlops_assets.backtest.history import gathered
 from mlops_assets.backtest.policies import declared, replaced
 from mlops_assets.batches.landing import Kind
 from mlops_assets.declaration import Declaration
+from mlops_assets.registry.tracking import load_model
 from mlops_assets.resources import RegistryResource
 from tests import tiny
 from tests.conftest import Played, PlayedTo, open_project

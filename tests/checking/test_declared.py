@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.assets import predictions, training_set, twins
+from mlops_assets.assets import predictions, training_set
 from mlops_assets.checking import reserved
 from mlops_assets.checking.declared import Declared, declared_problems
 from mlops_assets.checking.findings import Finding, Origin
@@ -19,6 +19,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.drift.reference import PREDICTION
 from mlops_assets.learning import loss_estimation
 from mlops_assets.learning.training_set import WINDOW
+from mlops_assets.monitoring import twins
 
 SCHEMA = """\
 import dataframely as dy

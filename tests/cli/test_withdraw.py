@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.assets.twins import Twins
 from mlops_assets.audit.verify import verify_chain
 from mlops_assets.batches import withdrawing
 from mlops_assets.batches.landing import Landing, landings, publish
@@ -19,6 +18,7 @@ from mlops_assets.cli.landing import land_file
 from mlops_assets.cli.withdrawing import withdraw_window
 from mlops_assets.errors import ConflictError, HomeError, UnknownNameError
 from mlops_assets.monitoring.due import due
+from mlops_assets.monitoring.twins import Twins
 from mlops_assets.versions import Repository
 from tests import tiny
 from tests.conftest import Played, PlayedTo

@@ -15,9 +15,9 @@ from itertools import accumulate
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.commits import MAIN, scan
-from mlops_assets.assets.training_set import TARGET, features_of
 from mlops_assets.batches.held import held
+from mlops_assets.batches.landing import MAIN
+from mlops_assets.batches.objects import scan
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import StoreError, TrainingError
 from mlops_assets.features.expressions import code_version
@@ -25,8 +25,9 @@ from mlops_assets.learning.environment import libraries
 from mlops_assets.learning.fingerprint import fingerprint, of_libraries
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.training import LEARNING_VERSION, FittedModel
-from mlops_assets.learning.training_set import WINDOW
+from mlops_assets.learning.training_set import TARGET, WINDOW
 from mlops_assets.learning.twins import MOST_ROWS, PARAMETERS, ROUNDS, draws, fit_twin
+from mlops_assets.monitoring.rows import features_of
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.versions import Repository

@@ -16,14 +16,12 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.assets.commits import scan
-from mlops_assets.assets.predictions import SCORE
-from mlops_assets.assets.training_set import TARGET
+from mlops_assets.batches.objects import scan
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import FeatureError, ObjectNotFoundError, ProfileError, TrainingError
 from mlops_assets.learning.loss_estimation import estimated_loss, fit_losses
-from mlops_assets.learning.training import FittedModel
-from mlops_assets.learning.training_set import WINDOW
+from mlops_assets.learning.training import SCORE, FittedModel
+from mlops_assets.learning.training_set import TARGET, WINDOW
 from mlops_assets.learning.twins import LEAST_OF_A_CLASS, LEAST_ROWS, sampled
 from mlops_assets.monitoring.estimation import Calibration, estimated
 from mlops_assets.monitoring.meaning import Series

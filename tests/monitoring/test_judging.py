@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlops_assets.assets.judging import Bench
+from mlops_assets.monitoring.judging import Bench
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from tests.monitoring.test_retention import declared, week
