@@ -173,7 +173,7 @@ def judge(
         material = twins.material(known)
         fresh = twins.fit(material)
         marks = twins.fingerprint(known), twins.fingerprint(learnt)
-        kept = twins.kept(context, marks[1])
+        kept = twins.kept(marks[1], context.log.warning)
         if kept is None:
             # one fit serves both where the champion learnt what a retraining would have
             champion = fresh if marks[0] == marks[1] else twins.fit(twins.material(learnt))

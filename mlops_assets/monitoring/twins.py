@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-import dagster as dg
 import polars as pl
 
 from mlops_assets.batches.held import held
@@ -147,8 +146,11 @@ class Twins:
             material.rows, list(self.expressions), TARGET, declared.task, declared.training.seed
         )
 
-    def kept(self, context: dg.AssetExecutionContext, mark: str) -> tuple[FittedModel, str] | None:
-        """Return a champion's twin and its blob, if a window was compared with it already."""
+    def kept(self, mark: str, warn: Callable[[str], None]) -> tuple[FittedModel, str] | None:
+        """Return a champion's twin and its blob, if a window was compared with it already.
+
+        One that is damaged or gone is made again, and `warn` is told.
+        """
         rows = self.store.newest(
             "staleness", "champion_twin", "champion_twin_blob", model=self.declaration.name
         )
@@ -159,7 +161,7 @@ class Twins:
         try:
             return FittedModel.from_bytes(self.store.blob(blob)), blob
         except StoreError as error:
-            context.log.warning(f"the champion's twin is made again: {error}")
+            warn(f"the champion's twin is made again: {error}")
             return None
 
     def material(self, known: Known) -> Material:
