@@ -9,7 +9,7 @@ import polars as pl
 
 from mlops_assets.assets import plots
 from mlops_assets.assets.commits import key
-from mlops_assets.assets.evaluation import is_by_declared_gates, read_gates, scored_by_window
+from mlops_assets.assets.evaluation import is_by_declared_gates, read_gates
 from mlops_assets.assets.model import (
     Pinned,
     Trained,
@@ -27,6 +27,7 @@ from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import RefExistsError
 from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.comparison import agreement, lesson_of
+from mlops_assets.learning.evaluation import scored_by_window
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import TARGET
 from mlops_assets.monitoring.estimators import Estimates

@@ -1,6 +1,5 @@
 """One window's whylogs profile, judged against the reference of the champion that scored it."""
 
-import dataclasses
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -13,14 +12,13 @@ from mlops_assets.assets import plots
 from mlops_assets.assets.commits import key, partitions, read_commit
 from mlops_assets.batches.objects import scan
 from mlops_assets.declaration import Declaration, load
-from mlops_assets.drift.past import finding
-from mlops_assets.drift.segments import Segments, largest, pooled
+from mlops_assets.drift.segments import largest, pooled
 from mlops_assets.drift.shapes import Shape, shape
 from mlops_assets.drift.verdict import FeatureLine
 from mlops_assets.errors import DeclarationError, MlopsError, did_you_mean
 from mlops_assets.learning.training import SCORE
 from mlops_assets.monitoring import retention
-from mlops_assets.monitoring.judging import Bench, Judged
+from mlops_assets.monitoring.judging import Bench, Judged, record, record_parts
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
@@ -128,90 +126,6 @@ def profiled_rows(
         frame = frame.join(scores.select(*keys, SCORE), on=keys, how="left", maintain_order="left")
         names.append(SCORE)
     return frame.select(names)
-
-
-def record_parts(
-    store: Store, common: dict[str, Any], judged: Judged, parts: Segments
-) -> dict[str, str]:
-    """Store what a verdict is made of, before itself: whoever sees it finds them.
-
-    Return the profiles of its segments, by name.
-    """
-    lines = [{**common, **dataclasses.asdict(line)} for line in judged.verdict.features]
-    store.add_many("distances", lines)
-    rows = []
-    for name, part in parts.items():
-        verdict = judged.verdict.segments.get(name)
-        rows.append(
-            {
-                **common,
-                "segment": name,
-                "profile": store.add_blob(part.to_bytes()),
-                "rows": part.rows,
-                "score": verdict and verdict.score,
-                "score_limit": verdict and verdict.limit,
-                "exceeds": bool(verdict and verdict.exceeds),
-                "verdict": verdict.verdict if verdict else "insufficient",
-                "sentence": verdict.sentence if verdict else "judged as one of (others)",
-                "policy": judged.verdict.policy,
-                "warnings": list(verdict.warnings) if verdict else [],
-            }
-        )
-    store.add_many("segments", rows)
-    return {row["segment"]: row["profile"] for row in rows}
-
-
-def record(
-    store: Store,
-    common: dict[str, Any],
-    judged: Judged,
-    batch_version: str,
-    blob: str,
-    part_blobs: dict[str, str],
-) -> None:
-    """Store the verdict."""
-    verdict = judged.verdict
-    detail = {
-        "k": verdict.k,
-        "m": verdict.m,
-        "effective_windows": verdict.effective,
-        "p_value": verdict.p_value,
-        "alarms_per_year": verdict.alarms_per_year,
-        "budget_short": verdict.budget_short,
-        "prediction_exceeds": verdict.prediction_exceeds,
-        "warnings": list(verdict.warnings),
-        "unjudged": dict(verdict.unjudged),
-        "segments": {
-            name: {
-                "verdict": part.verdict,
-                "exceeds": part.exceeds,
-                "prediction_exceeds": part.prediction_exceeds,
-            }
-            for name, part in verdict.segments.items()
-        },
-        "reference_windows": dict(judged.windows),
-        # those of an earlier verdict on the window, by other parts, don't belong to it
-        "segment_profiles": part_blobs,
-    }
-    store.add(
-        "verdicts",
-        {
-            **common,
-            "batch_version": batch_version,
-            "profile": blob,
-            "reference": judged.reference,
-            "rows": verdict.rows,
-            "score": verdict.score,
-            "score_limit": verdict.limit,
-            "exceeds": verdict.exceeds,
-            "verdict": verdict.verdict,
-            "sentence": verdict.sentence,
-            "policy": verdict.policy,
-            "detail": detail,
-            "finding": finding(verdict),
-            "past": judged.past,
-        },
-    )
 
 
 def shown(judged: Judged, taken: Profile, entry: Entry | None) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from mlops_assets.assets.staleness import cost, months, unjudged
 from mlops_assets.backtest.gates import Gates
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.backtest.twins import Twins
@@ -23,6 +22,7 @@ from mlops_assets.errors import NotYetError
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.measure import measure
+from mlops_assets.monitoring.staleness import cost, months, unjudged
 from mlops_assets.sensors.facts import against_drift
 
 

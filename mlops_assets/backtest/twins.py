@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from mlops_assets.assets.staleness import months
 from mlops_assets.backtest.history import WINDOW
 from mlops_assets.backtest.models import Models
 from mlops_assets.declaration import load
@@ -16,6 +15,7 @@ from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import TARGET
 from mlops_assets.learning.twins import MOST_ROWS, Comparison, compare_twins, draws, fit_twin
+from mlops_assets.monitoring.staleness import months
 from mlops_assets.monitoring.twins import chosen
 
 Windows = tuple[str, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from mlops_assets.drift.judgement import (
     insufficient,
     judge,
 )
-from mlops_assets.drift.past import COLUMNS, Finding, past_of, read_finding
+from mlops_assets.drift.past import COLUMNS, Finding, finding, past_of, read_finding
 from mlops_assets.drift.reference import PREDICTION, windows_of
 from mlops_assets.drift.segments import Segments, by_segment, largest
 from mlops_assets.errors import ProfileError
@@ -222,3 +223,87 @@ def _only(profiles: Mapping[str, Profile], names: set[str]) -> dict[str, Profile
         window: Profile({name: c for name, c in profile.columns.items() if name in names})
         for window, profile in profiles.items()
     }
+
+
+def record_parts(
+    store: Store, common: dict[str, Any], judged: Judged, parts: Segments
+) -> dict[str, str]:
+    """Store what a verdict is made of, before itself: whoever sees it finds them.
+
+    Return the profiles of its segments, by name.
+    """
+    lines = [{**common, **dataclasses.asdict(line)} for line in judged.verdict.features]
+    store.add_many("distances", lines)
+    rows = []
+    for name, part in parts.items():
+        verdict = judged.verdict.segments.get(name)
+        rows.append(
+            {
+                **common,
+                "segment": name,
+                "profile": store.add_blob(part.to_bytes()),
+                "rows": part.rows,
+                "score": verdict and verdict.score,
+                "score_limit": verdict and verdict.limit,
+                "exceeds": bool(verdict and verdict.exceeds),
+                "verdict": verdict.verdict if verdict else "insufficient",
+                "sentence": verdict.sentence if verdict else "judged as one of (others)",
+                "policy": judged.verdict.policy,
+                "warnings": list(verdict.warnings) if verdict else [],
+            }
+        )
+    store.add_many("segments", rows)
+    return {row["segment"]: row["profile"] for row in rows}
+
+
+def record(
+    store: Store,
+    common: dict[str, Any],
+    judged: Judged,
+    batch_version: str,
+    blob: str,
+    part_blobs: dict[str, str],
+) -> None:
+    """Store the verdict."""
+    verdict = judged.verdict
+    detail = {
+        "k": verdict.k,
+        "m": verdict.m,
+        "effective_windows": verdict.effective,
+        "p_value": verdict.p_value,
+        "alarms_per_year": verdict.alarms_per_year,
+        "budget_short": verdict.budget_short,
+        "prediction_exceeds": verdict.prediction_exceeds,
+        "warnings": list(verdict.warnings),
+        "unjudged": dict(verdict.unjudged),
+        "segments": {
+            name: {
+                "verdict": part.verdict,
+                "exceeds": part.exceeds,
+                "prediction_exceeds": part.prediction_exceeds,
+            }
+            for name, part in verdict.segments.items()
+        },
+        "reference_windows": dict(judged.windows),
+        # those of an earlier verdict on the window, by other parts, don't belong to it
+        "segment_profiles": part_blobs,
+    }
+    store.add(
+        "verdicts",
+        {
+            **common,
+            "batch_version": batch_version,
+            "profile": blob,
+            "reference": judged.reference,
+            "rows": verdict.rows,
+            "score": verdict.score,
+            "score_limit": verdict.limit,
+            "exceeds": verdict.exceeds,
+            "verdict": verdict.verdict,
+            "sentence": verdict.sentence,
+            "policy": verdict.policy,
+            "detail": detail,
+            "finding": finding(verdict),
+            "past": judged.past,
+        },
+    )

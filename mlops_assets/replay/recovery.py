@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mlops_assets.assets.reconciliation import reconcile
 from mlops_assets.home import Home
+from mlops_assets.monitoring.reconciliation import reconcile
 from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
@@ -24,7 +24,7 @@ def recover(project: Project, tell: Callable[[str], None]) -> None:
     clear_runs(project, tell)
     store, ledger = Store(project.home.store), Ledger(project.home.ledger)
     for declaration in project.declarations.values():
-        for cause in reconcile(declaration, ledger, store):
+        for cause in reconcile(declaration, ledger, store, RegistryResource().registry):
             tell(f"finished {cause}, killed between the ledger and the alias")
     if not mlflow_was_used(project.home):
         return  # don't import it

@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.reconciliation import reconcile
 from mlops_assets.assets.request import CAUSE_TAG, REASON_TAG, TRIGGER_TAG
 from mlops_assets.batches.landing import MAIN
 from mlops_assets.batches.maturity import LandedWindows, landed_windows, missing_windows
@@ -22,6 +21,7 @@ from mlops_assets.monitoring.meaning import (
     recorded,
     remember,
 )
+from mlops_assets.monitoring.reconciliation import reconcile
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import (
@@ -79,7 +79,7 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         # before the ledger: what ends in between is in flight still, not gone without an answer
         running = unfinished(context.instance, declaration.name, "retrain")
         if not running:
-            reconcile(declaration, mlops_ledger.get(), records, mlops_registry)
+            reconcile(declaration, mlops_ledger.get(), records, mlops_registry.registry)
         situation = Situation.read(declaration, landed, records, mlops_ledger.get(), running)
         cursor = seen_until(context.cursor)
         noted += note_gaps(declaration, landed, records)

@@ -11,7 +11,6 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.assets.request import CAUSE_TAG
-from mlops_assets.assets.staleness import champion_staleness
 from mlops_assets.batches.maturity import LandedWindows
 from mlops_assets.decisions import attempts as past
 from mlops_assets.decisions import evidence as speaks
@@ -23,6 +22,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.learning.frames import frame_of
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.monitoring.meaning import Series
+from mlops_assets.monitoring.staleness import champion_staleness
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.sensors.runs import Tried, age_minutes, by_tag, is_of, tried

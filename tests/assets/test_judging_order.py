@@ -12,12 +12,11 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.assets.drift_profile import record, record_parts
 from mlops_assets.drift.judgement import Reference
 from mlops_assets.drift.past import COLUMNS
 from mlops_assets.drift.segments import by_segment, largest
 from mlops_assets.monitoring.due import SCORING, due, judged_otherwise
-from mlops_assets.monitoring.judging import Bench
+from mlops_assets.monitoring.judging import Bench, record, record_parts
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.sketches.profile import Profile, profile, profile_segments

@@ -11,13 +11,14 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.assets.staleness import build, champion_staleness
+from mlops_assets.assets.staleness import build
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.decisions.staleness import Staleness
 from mlops_assets.errors import DeclarationError
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.twins import MOST_ROWS
 from mlops_assets.monitoring.due import due
+from mlops_assets.monitoring.staleness import champion_staleness
 from mlops_assets.monitoring.twins import Known, Twins, chosen
 from tests import tiny
 from tests.conftest import Played, open_project, reopen

@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from mlops_assets.assets.reconciliation import reconcile
 from mlops_assets.audit.verify import verify_chain
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.cli.keeping import collect_garbage, retire_version, said_of
 from mlops_assets.cli.ledger import read_log
 from mlops_assets.errors import RegistryError, RepositoryCorruptError, UnknownNameError
+from mlops_assets.monitoring.reconciliation import reconcile
+from mlops_assets.resources import RegistryResource
 from mlops_assets.sensors.facts import Situation
 from tests import tiny
 from tests.conftest import Played
@@ -99,7 +100,7 @@ def test_a_retired_version_is_released_and_all_else_stays(replaced: Played) -> N
     assert ledger.champion("tiny") == second
     assert ledger.in_force("tiny", tiny.window(7)) == first
     assert list(ledger.retired("tiny")) == [1]
-    assert reconcile(declaration, ledger, replaced.store) == []
+    assert reconcile(declaration, ledger, replaced.store, RegistryResource().registry) == []
     assert Situation.read(declaration, landed, replaced.store, ledger).since_training == since
     # and doing it again changes nothing
     assert retire_version("tiny", "v1", "")["outcome"] == "unchanged"

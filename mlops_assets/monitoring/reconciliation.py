@@ -1,18 +1,23 @@
-"""What follows the ledger is brought to where the ledger stands."""
+"""Bring what follows the ledger to where the ledger stands."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mlops_assets.declaration import Declaration
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
-from mlops_assets.resources import RegistryResource
+
+if TYPE_CHECKING:
+    from mlops_assets.registry.models import Registry
 
 
 def reconcile(
     declaration: Declaration,
     ledger: Ledger,
     store: Store,
-    registry: RegistryResource | None = None,
+    registry: Callable[[], Registry],
 ) -> list[str]:
     """Finish what a killed promotion had only begun: the ledger is the truth, others follow it.
 
@@ -22,7 +27,7 @@ def reconcile(
         declaration: of the model.
         ledger: the truth.
         store: follows it with the outcomes.
-        registry: follows it with the alias; None is the home's own.
+        registry: opens what follows it with the alias; called only where something is to be done.
 
     """
     name = declaration.name
@@ -33,9 +38,7 @@ def reconcile(
     if not unfinished:
         return []
     champion = ledger.champion(name)
-    (registry or RegistryResource()).registry().set_champion(
-        name, champion.version if champion else None
-    )
+    registry().set_champion(name, champion.version if champion else None)
     for entry in unfinished:
         store.add(
             "outcomes",

@@ -1,0 +1,174 @@
+"""Judge by twins what a retraining would have earned on a window, and what waiting has cost so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_assets.batches.maturity import LandedWindows
+from mlops_assets.batches.objects import scan
+from mlops_assets.decisions.staleness import (
+    Staleness,
+    StalenessPolicy,
+    TwinDifference,
+    default_cost,
+    staleness,
+)
+from mlops_assets.declaration import Declaration
+from mlops_assets.errors import (
+    FeatureError,
+    ObjectNotFoundError,
+    RefNotFoundError,
+    TrainingError,
+)
+from mlops_assets.learning.training_set import TARGET
+from mlops_assets.learning.twins import Comparison, compare_twins
+from mlops_assets.monitoring.meaning import Series
+from mlops_assets.monitoring.measure import kpi, measure
+from mlops_assets.monitoring.rows import features_of
+from mlops_assets.monitoring.twins import Twins
+from mlops_assets.records.memory import Rows
+from mlops_assets.records.store import Store
+from mlops_assets.registry.ledger import Entry
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How two twins did on a window, and which they were; None: there is no such twin."""
+
+    comparison: Comparison
+    fresh: str | None = None  # fingerprints
+    champion: str | None = None
+    blob: str | None = None  # of the champion's
+    commit: str | None = None  # that holds what the fresh one learnt from
+
+
+def judge(
+    twins: Twins,
+    promotion: Entry,
+    window: str,
+    commits: Mapping[str, str],
+    unlike: str,
+    warn: Callable[[str], None],
+) -> Judged:
+    """Compare on one window what a retraining before it would have known with the champion.
+
+    No twin stands for a champion that learnt something else: `unlike` says what.
+    """
+    declaration, store = twins.declaration, twins.store
+    keys = declaration.batches.key
+    labels = scan(twins.repository, commits["labels"], declaration.path("labels", window))
+    rows = (
+        features_of(twins.repository, declaration, commits["features"], window, twins.expressions)
+        .join(labels.select(*keys, twins.target), on=keys, how="left")
+        .collect(engine="streaming")
+    )
+    if unlike:
+        return Judged(Comparison(None, None, None, int(rows[TARGET].count()), unlike))
+    try:
+        known, learnt = twins.known_before(window), twins.known_to(promotion)
+        material = twins.material(known)
+        fresh = twins.fit(material)
+        marks = twins.fingerprint(known), twins.fingerprint(learnt)
+        kept = twins.kept(marks[1], warn)
+        if kept is None:
+            # one fit serves both where the champion learnt what a retraining would have
+            champion = fresh if marks[0] == marks[1] else twins.fit(twins.material(learnt))
+            kept = champion, store.add_blob(champion.to_bytes())
+    except (TrainingError, FeatureError, RefNotFoundError, ObjectNotFoundError) as error:
+        # trying again would end the same: what they need is not there, and never will be
+        labelled = int(rows[TARGET].count())
+        return Judged(Comparison(None, None, None, labelled, f"there are no twins: {error}"))
+    comparison = compare_twins(
+        rows,
+        fresh,
+        kept[0],
+        target=TARGET,
+        metric=declaration.metric,
+        usual_labelled=material.labelled,
+        kpi=kpi(declaration),
+        months=months(declaration),
+    )
+    return Judged(comparison, *marks, kept[1], known.commit)
+
+
+def champion_staleness(
+    declaration: Declaration, store: Store, landed: LandedWindows, entry: Entry
+) -> Staleness:
+    """Return what not retraining has cost since the entry that made the present champion.
+
+    Windows that landed since and could not be judged are named, with what they wait for.
+
+    Raises:
+        DeclarationError: no cost was declared, and none follows from the champion's first value.
+
+    """
+    rows = judged_so_far(declaration, store).values()
+    series = Series.of(declaration, store)
+    return stand(declaration, series, rows, landed, entry, landed.newest or entry.window)
+
+
+def judged_so_far(declaration: Declaration, store: Store) -> Rows:
+    """Return by window what `stand` looks at."""
+    columns = ("champion", "since", "measure", "meaning", "gain", "reason", "served")
+    return store.newest("staleness", *columns, model=declaration.name)
+
+
+def stand(
+    declaration: Declaration,
+    series: Series,
+    rows: Iterable[Mapping[str, Any]],
+    landed: LandedWindows,
+    entry: Entry,
+    until: str,
+) -> Staleness:
+    """Sum up the windows that an entry's champion served, up to one of them."""
+    of_it = {
+        row["window"]: row
+        for row in rows
+        if (row["champion"], row["since"]) == (entry.version, entry.window)
+        and series.holds("staleness", row)
+    }
+    served = [window for window in landed.batches if entry.window < window <= until]
+    length = months(declaration)
+    differences = [
+        TwinDifference(window, length, of_it[window]["gain"], of_it[window]["reason"])
+        if window in of_it
+        else TwinDifference(window, length, None, unjudged(declaration, landed, window))
+        for window in served
+    ]
+    judged = (of_it[window] for window in served if window in of_it)
+    first = next((row["served"] for row in judged if row["gain"] is not None), None)
+    return staleness(
+        differences, cost(declaration, first), measure=measure(declaration).partition(" ")[0]
+    )
+
+
+def policy(declaration: Declaration) -> StalenessPolicy:
+    """Return the declared policy."""
+    declared = declaration.retraining
+    return StalenessPolicy(cost=declared.cost, unit="money" if declared.kpi else "metric")
+
+
+def cost(declaration: Declaration, first: float | None) -> float | None:
+    """Return what a retraining costs; None where that is a share of what was not judged yet."""
+    declared = declaration.retraining.cost
+    if declared is not None or first is None:
+        return declared
+    return default_cost(declaration.metric, first)
+
+
+def months(declaration: Declaration) -> float:
+    """Return the length of a window."""
+    return 12 / declaration.windows.per_year
+
+
+def unjudged(declaration: Declaration, landed: LandedWindows, window: str) -> str:
+    """Say why a window that landed was not judged."""
+    if window in landed.mature:
+        return "not measured yet"
+    if landed.now is None or declaration.matures(window) > landed.now:
+        days = declaration.labels.mature_after_days
+        return f"labels are trusted {days:g} days after a window's end"
+    return "labels were due and have not landed"
