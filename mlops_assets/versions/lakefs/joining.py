@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from mlops_assets.versions.lakefs.commits import KEY, STEP
+from mlops_assets.versions.lakefs.parts import Parts
 from mlops_assets.versions.lakefs.publishing import merge_once
 from mlops_assets.versions.lakefs.workspace import Workspace
 
-if TYPE_CHECKING:
-    from mlops_assets.versions.lakefs.repository import LakefsRepository
-
 
 def joined(
-    repository: LakefsRepository,
+    parts: Parts,
     aside: Workspace,
     theirs: str,
     wanted: Mapping[str, str | None],
@@ -29,7 +26,7 @@ def joined(
     """Return a commit that has the workspace's and the other history behind it, with the result.
 
     Args:
-        repository: of both.
+        parts: of the repository that has both.
         aside: stands at the commit that is merged into.
         theirs: the commit that is merged.
         wanted: the SHA-256 of what shall stand at each path that the merge changes; None: nothing.
@@ -38,7 +35,7 @@ def joined(
     """
     ours = aside.at
     aside.at = merge_once(
-        repository,
+        parts,
         theirs,
         aside.name,
         ours,
@@ -47,8 +44,8 @@ def joined(
         strategy="dest-wins",  # so that it goes through: what is wanted is put right below
         allow_empty=True,
     )
-    paths = {*wanted, *(change.path for change in repository.data.diff(ours, aside.at, ""))}
-    before, now = repository.data.known(ours, paths), repository.data.known(aside.at, paths)
+    paths = {*wanted, *(change.path for change in parts.data.diff(ours, aside.at, ""))}
+    before, now = parts.data.known(ours, paths), parts.data.known(aside.at, paths)
     content = {path: wanted[path] if path in wanted else before.get(path) for path in paths}
     wrong = [path for path in sorted(paths) if now.get(path) != content[path]]
     for path in wrong:

@@ -5,25 +5,22 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from mlops_assets.errors import ConflictError
 from mlops_assets.versions.contract import Strategy
 from mlops_assets.versions.lakefs.commits import MERGED
 from mlops_assets.versions.lakefs.joining import joined
+from mlops_assets.versions.lakefs.parts import Parts
 from mlops_assets.versions.lakefs.publishing import merge_once, stamped
+from mlops_assets.versions.lakefs.workspace import Workspace
 from mlops_assets.versions.merging import clashes, conflict, three_way
-
-if TYPE_CHECKING:
-    from mlops_assets.versions.lakefs.repository import LakefsRepository
-    from mlops_assets.versions.lakefs.workspace import Workspace
 
 _TRIES = 20  # against a branch that moved in the very moment
 _THERE = "there"  # a content that is compared with nothing
 
 
 def merge(
-    repository: LakefsRepository,
+    parts: Parts,
     source: str,
     into: str,
     message: str,
@@ -41,16 +38,16 @@ def merge(
     """
     key = uuid.uuid4().hex
     for attempt in range(_TRIES):
-        head, theirs = repository.commits.head(into), repository.resolve(source)
-        paths, edits = _decide(repository, theirs, head, f"`{source}` into `{into}`", strategy)
+        head, theirs = parts.commits.head(into), parts.commits.resolve(source)
+        paths, edits = _decide(parts, theirs, head, f"`{source}` into `{into}`", strategy)
         if not paths:
             return None
-        after = max(repository.commit(one).created_at for one in (head, theirs))
+        after = max(parts.commits.get(one).created_at for one in (head, theirs))
         details = stamped(metadata, key, after)
         try:
             if edits is None:
                 return merge_once(
-                    repository,
+                    parts,
                     theirs,
                     into,
                     head,
@@ -58,10 +55,10 @@ def merge(
                     details,
                     strategy=strategy,
                 )
-            with repository.workspace(head) as aside:
-                made = joined(repository, aside, theirs, edits, partial(_copy, theirs))
+            with parts.workspace(head) as aside:
+                made = joined(parts, aside, theirs, edits, partial(_copy, theirs))
                 return merge_once(
-                    repository,
+                    parts,
                     made,
                     into,
                     head,
@@ -70,7 +67,7 @@ def merge(
                     strategy=None,
                 )
         except ConflictError:
-            if attempt + 1 == _TRIES or repository.commits.head(into) == head:
+            if attempt + 1 == _TRIES or parts.commits.head(into) == head:
                 raise
     raise AssertionError("the last try raises or returns")
 
@@ -80,19 +77,19 @@ def _copy(ref: str, to: Workspace, path: str) -> None:
 
 
 def _decide(
-    repository: LakefsRepository, theirs: str, head: str, what: str, strategy: Strategy | None
+    parts: Parts, theirs: str, head: str, what: str, strategy: Strategy | None
 ) -> tuple[Collection[str], dict[str, str | None] | None]:
     """Return the paths that the merge changes on the head, and the edits if lakeFS' would differ."""
-    base = _base(repository, theirs, head)
-    source, dest = _changed(repository, base, theirs), _changed(repository, base, head)
+    base = _base(parts, theirs, head)
+    source, dest = _changed(parts, base, theirs), _changed(parts, base, head)
     both = source.keys() & dest.keys()
-    of_source, of_dest = repository.data.known(theirs, both), repository.data.known(head, both)
+    of_source, of_dest = parts.data.known(theirs, both), parts.data.known(head, both)
     for path in both:
         source[path] = (None, of_source.get(path))
         dest[path] = (None, of_dest.get(path))
     edits, conflicts = three_way(source, dest, strategy)
     added = [path for path, content in edits.items() if content]
-    found = clashes(edits, repository.data.around(head, added))
+    found = clashes(edits, parts.data.around(head, added))
     for path, other in found:
         if strategy == "source-wins":
             edits[other] = None
@@ -105,25 +102,23 @@ def _decide(
     alike = any(of_source.get(path) == of_dest.get(path) for path in both)
     if not edits or not (found or alike):
         return edits.keys(), None
-    contents = repository.data.known(theirs, edits)
+    contents = parts.data.known(theirs, edits)
     return edits.keys(), {path: contents.get(path) for path in edits}
 
 
-def _base(repository: LakefsRepository, theirs: str, head: str) -> str:
-    found = repository.connection.ask(
+def _base(parts: Parts, theirs: str, head: str) -> str:
+    found = parts.connection.ask(
         "looking for the merge base",
-        repository.connection.refs.find_merge_base,
-        repository.name,
+        parts.connection.refs.find_merge_base,
+        parts.name,
         theirs,
         head,
     )
     return str(found.base_commit_id)
 
 
-def _changed(
-    repository: LakefsRepository, base: str, commit: str
-) -> dict[str, tuple[str | None, str | None]]:
+def _changed(parts: Parts, base: str, commit: str) -> dict[str, tuple[str | None, str | None]]:
     return {
         change.path: (None, None if change.kind == "removed" else _THERE)
-        for change in repository.diff(base, commit)
+        for change in parts.data.diff(base, commit, "")
     }

@@ -81,7 +81,7 @@ class _Move:
     def run(self) -> Migration:
         branches, tags = dict(self.source.branches()), dict(self.source.tags())
         commits = oldest_first(self.source, {*branches.values(), *tags.values()})
-        self.ids = dict(self.target.migrated.ids())
+        self.ids = dict(self.target.parts.migrated.ids())
         self._check_target(commits)
         known = len(self.ids)
         try:
@@ -174,10 +174,10 @@ class _Move:
 
         wanted = {path: None if info is None else info.checksum for path, info in edits.items()}
         details = {**self._details(commit), KEY: f"{commit.id}-joined", MERGED: theirs}
-        with self.target.workspace(before) as aside:
-            made = joined(self.target, aside, theirs, wanted, put)
+        with self.target.parts.workspace(before) as aside:
+            made = joined(self.target.parts, aside, theirs, wanted, put)
             return merge_once(
-                self.target,
+                self.target.parts,
                 made,
                 self._workspace(before).name,
                 before,
@@ -208,7 +208,7 @@ class _Move:
             details = {**self._details(commit), KEY: f"{commit.id}-{strategy}"}
             try:
                 new = merge_once(
-                    self.target,
+                    self.target.parts,
                     theirs,
                     workspace.name,
                     before,
@@ -237,7 +237,7 @@ class _Move:
         """Return a hidden branch that stands at a commit: the one in use, if it does."""
         if self.workspace is None or self.workspace.at != at:
             self._leave()
-            self.workspace = self.target.workspace(at)
+            self.workspace = self.target.parts.workspace(at)
         return self.workspace
 
     def _leave(self) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from mlops_assets.errors import (
     ConflictError,
@@ -18,11 +17,9 @@ from mlops_assets.errors import (
 from mlops_assets.versions.contract import Commit
 from mlops_assets.versions.lakefs.commits import AT, KEY, MERGED, STEP
 from mlops_assets.versions.lakefs.connection import whole
+from mlops_assets.versions.lakefs.parts import Parts
 from mlops_assets.versions.lakefs.workspace import Workspace
 from mlops_assets.versions.merging import clashes, conflict
-
-if TYPE_CHECKING:
-    from mlops_assets.versions.lakefs.repository import LakefsRepository
 
 _TRIES = 20  # of a merge into a branch that moved in the very moment
 _DASHBOARD = "MLOPS_DAGSTER_URL"
@@ -39,14 +36,14 @@ class Edit:
     of: str = ""
 
 
-def head_of(repository: LakefsRepository, branch: str, expected: str | None) -> str:
+def head_of(parts: Parts, branch: str, expected: str | None) -> str:
     """Return a branch's commit id.
 
     Raises:
         RefNotFoundError: no such branch.
         ConflictError: it is not the expected one.
     """
-    head = repository.commits.head(branch)
+    head = parts.commits.head(branch)
     if expected is not None and head != expected:
         raise ConflictError(
             f"the branch `{branch}` is at {head}, not at {expected}: read again, decide again"
@@ -55,7 +52,7 @@ def head_of(repository: LakefsRepository, branch: str, expected: str | None) -> 
 
 
 def publish(
-    repository: LakefsRepository,
+    parts: Parts,
     branch: str,
     edits: Mapping[str, Edit],
     base: str,
@@ -71,7 +68,7 @@ def publish(
     for afterwards, and if it matters, our commit is taken back by another.
 
     Args:
-        repository: where to.
+        parts: of the repository to commit to.
         branch: the branch to commit to.
         edits: by path.
         base: the commit id that the edits were made on.
@@ -89,21 +86,21 @@ def publish(
     prepared: str | None = None
     with ExitStack() as stack:
         for _ in range(_TRIES):
-            head = head_of(repository, branch, expected)
-            plan = _plan(repository, edits, base, head, branch)
+            head = head_of(parts, branch, expected)
+            plan = _plan(parts, edits, base, head, branch)
             if not plan:
                 return None
             if workspace is None or prepared is not None:
                 # the uploads are on the base: what of them still counts is copied onto the new head
-                workspace = stack.enter_context(repository.workspace(head))
+                workspace = stack.enter_context(parts.workspace(head))
                 _stage(workspace, plan, prepared)
             else:
                 _trim(workspace, edits, plan)
             prepared = workspace.commit(message, {STEP: "1"})
-            after = repository.commit(head).created_at
+            after = parts.commits.get(head).created_at
             try:
                 made = merge_once(
-                    repository,
+                    parts,
                     prepared,
                     branch,
                     head,
@@ -113,7 +110,7 @@ def publish(
                 )
             except ConflictError:
                 continue  # the branch moved, and touched the same paths: look again
-            _look_back(repository, made, head, plan, branch, expected)
+            _look_back(parts, made, head, plan, branch, expected)
             return made
     raise RepositoryBusyError(
         f"others kept changing the same paths of `{branch}` in {_TRIES} tries; try again"
@@ -121,20 +118,20 @@ def publish(
 
 
 def _plan(
-    repository: LakefsRepository, edits: Mapping[str, Edit], base: str, head: str, branch: str
+    parts: Parts, edits: Mapping[str, Edit], base: str, head: str, branch: str
 ) -> dict[str, Edit]:
     """Return the edits that change the head."""
-    now = repository.data.known(head, edits)
-    before = now if head == base else repository.data.known(base, edits)
+    now = parts.data.known(head, edits)
+    before = now if head == base else parts.data.known(base, edits)
     conflicts = [
         path
         for path, edit in edits.items()
         if now.get(path) not in (edit.checksum, before.get(path))
     ]
     plan = {path: edit for path, edit in edits.items() if now.get(path) != edit.checksum}
-    found = _clashes(repository, plan, head, now)
+    found = _clashes(parts, plan, head, now)
     if found:
-        own = _clashes(repository, edits, base, before)
+        own = _clashes(parts, edits, base, before)
         if own:
             upper = min(min(pair) for pair in own)
             raise InvalidNameError(f"`{upper}` would be an object and a folder of objects at once")
@@ -144,7 +141,7 @@ def _plan(
 
 
 def _clashes(
-    repository: LakefsRepository,
+    parts: Parts,
     edits: Mapping[str, Edit],
     commit: str,
     standing: Mapping[str, str],
@@ -154,7 +151,7 @@ def _clashes(
     added = [path for path, content in contents.items() if content and path not in standing]
     set_there = {path for path, content in contents.items() if content}
     among = [(path, above) for path in added for above in ancestors(path) if above in set_there]
-    around = repository.data.around(commit, added)
+    around = parts.data.around(commit, added)
     return [*among, *clashes(contents, around)]
 
 
@@ -191,7 +188,7 @@ def stamped(metadata: Mapping[str, str], key: str, after: datetime) -> dict[str,
 
 
 def merge_once(
-    repository: LakefsRepository,
+    parts: Parts,
     source: str,
     branch: str,
     head: str,
@@ -214,7 +211,7 @@ def merge_once(
     """
     from lakefs_sdk.models.merge import Merge
 
-    connection = repository.connection
+    connection = parts.connection
     doing = f"committing to `{branch}`" if MERGED in details else f"merging into `{branch}`"
 
     def once() -> str:
@@ -225,18 +222,18 @@ def merge_once(
             allow_empty=allow_empty,
         )
         answer = connection.refs.merge_into_branch(
-            repository.name, source, branch, merge=asked, _request_timeout=connection.limits
+            parts.name, source, branch, merge=asked, _request_timeout=connection.limits
         )
         return str(whole(answer).reference)
 
     def already() -> str | None:
-        return repository.commits.find(branch, details[KEY], head)
+        return parts.commits.find(branch, details[KEY], head)
 
     return connection.repeat(doing, once, already)
 
 
 def _look_back(
-    repository: LakefsRepository,
+    parts: Parts,
     made: str,
     head: str,
     plan: Mapping[str, Edit],
@@ -244,12 +241,12 @@ def _look_back(
     expected: str | None,
 ) -> None:
     """Take our commit back if what came between is not to be built upon."""
-    commit = repository.commit(made)
+    commit = parts.commits.get(made)
     before = commit.parents[0]
     if before == head:
         return
     if expected is None:
-        found = _clashes(repository, plan, before, repository.data.known(before, plan))
+        found = _clashes(parts, plan, before, parts.data.known(before, plan))
         if not found:
             return
         error = conflict([path for path, _ in found], f"on `{branch}` meanwhile")
@@ -258,13 +255,11 @@ def _look_back(
             f"the branch `{branch}` moved to {before} in the very moment, not to {expected}: "
             "read again, decide again"
         )
-    take_back(repository, branch, commit, f'Take back "{commit.message}"')
+    take_back(parts, branch, commit, f'Take back "{commit.message}"')
     raise error
 
 
-def take_back(
-    repository: LakefsRepository, branch: str, commit: Commit, message: str
-) -> str | None:
+def take_back(parts: Parts, branch: str, commit: Commit, message: str) -> str | None:
     """Undo on a branch what a commit changed against its first parent.
 
     Returns:
@@ -274,7 +269,7 @@ def take_back(
         ConflictError: paths of it were changed since.
     """
     before = commit.parents[0]
-    changed = [change.path for change in repository.diff(commit.id, before)]
-    contents = repository.data.known(before, changed)
+    changed = [change.path for change in parts.data.diff(commit.id, before, "")]
+    contents = parts.data.known(before, changed)
     edits = {path: Edit(contents.get(path), before) for path in changed}
-    return publish(repository, branch, edits, commit.id, message, {})
+    return publish(parts, branch, edits, commit.id, message, {})

@@ -35,17 +35,15 @@ from mlops_assets.versions.contract import (
     Strategy,
     Transaction,
 )
-from mlops_assets.versions.lakefs.commits import Commits
 from mlops_assets.versions.lakefs.connection import Connection
 from mlops_assets.versions.lakefs.creation import find_or_create, is_there
 from mlops_assets.versions.lakefs.locating import Locating
 from mlops_assets.versions.lakefs.merging import merge
-from mlops_assets.versions.lakefs.migrated import Migrated
-from mlops_assets.versions.lakefs.objects import Objects
+from mlops_assets.versions.lakefs.parts import Parts
 from mlops_assets.versions.lakefs.publishing import head_of, publish, take_back
 from mlops_assets.versions.lakefs.settings import Settings
 from mlops_assets.versions.lakefs.transactions import LakefsTransaction
-from mlops_assets.versions.lakefs.workspace import Workspace, drop, left_over
+from mlops_assets.versions.lakefs.workspace import drop, left_over
 from mlops_assets.versions.paths import (
     check_log_path,
     check_message,
@@ -56,7 +54,6 @@ from mlops_assets.versions.paths import (
 
 MAIN = "main"
 _HANDLES = 16  # of repositories and servers that one process uses at a time
-_GRACE = timedelta(days=1)  # of a transaction: nobody's upload takes longer
 
 
 def open_lakefs(name: str, cache: Path | None = None, *, create: bool = False) -> LakefsRepository:
@@ -97,11 +94,9 @@ class LakefsRepository(Repository):
         self._cache = cache
         self.connection = Connection(settings)
         find_or_create(self.connection, name)
-        self.migrated = Migrated(self.connection, name)
-        self.commits = Commits(self.connection, name, self.migrated)
-        self.data = Objects(self.connection, name, cache)
+        self.parts = Parts(self.connection, name, cache)
+        self.commits, self.data = self.parts.commits, self.parts.data
         self._locating = Locating(self.connection, name)
-        self._swept = False
 
     def __reduce__(
         self,
@@ -221,16 +216,16 @@ class LakefsRepository(Repository):
         allow_unchanged: bool = False,
     ) -> Iterator[Transaction]:
         text, kept = check_message(message), check_metadata(metadata)
-        base = head_of(self, check_name("branch", branch), expected)
+        base = head_of(self.parts, check_name("branch", branch), expected)
         transaction = LakefsTransaction(
-            lambda: self.workspace(base),
+            lambda: self.parts.workspace(base),
             lambda path: self.data.known(base, [path]).get(path),
         )
         try:
             yield transaction
             transaction.open = False
             made = publish(
-                self,
+                self.parts,
                 branch,
                 transaction.edits,
                 base,
@@ -264,7 +259,7 @@ class LakefsRepository(Repository):
                 f"no strategy {strategy!r}; there is `source-wins` and `dest-wins`"
             )
         check_name("branch", into)
-        made = merge(self, source, into, text, kept, strategy)
+        made = merge(self.parts, source, into, text, kept, strategy)
         if made is None:
             raise NothingToCommitError(f"nothing to merge from `{source}` into `{into}`")
         return made
@@ -275,7 +270,7 @@ class LakefsRepository(Repository):
             raise VersionsError(f"{commit_id} is the very first commit and can't be taken back")
         default = f'Revert "{taken_back.message}"\n\nThis reverts commit {taken_back.id}.'
         text = check_message(default if message is None else message)
-        made = take_back(self, check_name("branch", branch), taken_back, text)
+        made = take_back(self.parts, check_name("branch", branch), taken_back, text)
         if made is None:
             raise NothingToCommitError(
                 f"nothing of {taken_back.id} is left to take back on `{branch}`"
@@ -286,12 +281,9 @@ class LakefsRepository(Repository):
         self, *, grace: timedelta, history: timedelta | None = None, dry_run: bool = False
     ) -> Collected:
         del history  # the objects are the server's own to collect, by its rules
-        names = left_over(self.commits, grace)
         if dry_run:
-            return Collected(branches=tuple(names))
-        return Collected(
-            branches=tuple(name for name in names if drop(self.connection, self.name, name))
-        )
+            return Collected(branches=tuple(left_over(self.commits, grace)))
+        return Collected(branches=self.parts.sweep(grace))
 
     def link(self, commit_id: str, path: str | None = None) -> str | None:
         root = f"{self.connection.settings.endpoint}/repositories/{self.name}"
@@ -301,14 +293,6 @@ class LakefsRepository(Repository):
 
     def verify(self, *refs: str) -> list[str]:
         return list(self.data.problems([self.resolve(ref) for ref in refs or (MAIN,)]))
-
-    def workspace(self, at: str) -> Workspace:
-        """Begin a commit on a hidden branch at a commit id; the caller closes it."""
-        if not self._swept:
-            # once for each handle: what killed processes left is nobody else's to remove
-            self._swept = True
-            self.collect(grace=_GRACE)
-        return Workspace(self.connection, self.data.transfer, self.commits, self.name, at)
 
     def _log_of(self, start: str, path: str) -> Iterator[Commit]:
         """Yield the commits that changed a path. The server's own filter passes over every merge."""
