@@ -10,16 +10,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import dagster as dg
 
 from mlops_assets.errors import RegistryError
 from mlops_assets.home import Home
 from mlops_assets.records.store import Store
-from mlops_assets.registry.connection import SQLITE, connect
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.registry.owner import owner_tags
+from mlops_assets.registry.server import MlflowServer
 from mlops_assets.versions import Repository, open_repository
 
 if TYPE_CHECKING:
@@ -69,39 +68,19 @@ class RegistryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
 
     tracking_uri: str = ""
 
-    def client(self) -> Any:
-        """Return an `MlflowClient` on the configured server; imports MLflow."""
+    def get(self) -> MlflowServer:
+        """Return MLflow as configured; the home's own unless configured."""
         if self.tracking_uri:
-            return connect(self.tracking_uri)
-        home = Home.find().prepare()
-        return connect(home.mlflow, home.mlflow_artifacts)
-
-    @property
-    def uri(self) -> str:
-        """The address of the configured server; the home's own unless configured."""
-        return self.tracking_uri or Home.find().mlflow
-
-    @property
-    def artifacts(self) -> str | None:
-        """Where a new experiment keeps its files; None leaves it to the server."""
-        if not self.tracking_uri:
-            return Home.find().mlflow_artifacts
-        if not self.tracking_uri.startswith(SQLITE):
-            return None
-        folder = Path(self.tracking_uri.removeprefix(SQLITE)).absolute().parent / "artifacts"
-        return f"file://{quote(str(folder))}"
+            return MlflowServer.at(self.tracking_uri)
+        return MlflowServer.of_home(Home.find().prepare())
 
     def tracking(self, model: str) -> Tracking:
         """Return the runs of one model's experiment."""
-        from mlops_assets.registry.tracking import Tracking
-
-        return Tracking(self.client(), model, self.artifacts)
+        return self.get().tracking(model)
 
     def registry(self) -> Registry:
         """Return the versions and aliases."""
-        from mlops_assets.registry.models import Registry
-
-        return Registry(self.client())
+        return self.get().registry()
 
 
 @dg.resource(
@@ -120,8 +99,8 @@ def mlflow_run(context: dg.InitResourceContext) -> Iterator[Any]:
     # the job carries the tag; a run of single assets names the model in their keys
     selected = sorted(key.path[0] for key in run.asset_selection or ())
     model = run.tags.get(MODEL_TAG) or (selected[0] if selected else run.job_name)
-    registry: RegistryResource = context.resources.mlops_registry
-    _ = registry.tracking(model).experiment_id  # made with the home's artifact root, if it is new
+    server = context.resources.mlops_registry.get()
+    _ = server.tracking(model).experiment_id  # made with the home's artifact root, if it is new
     from dagster_mlflow.resources import MlFlow
 
     named = os.environ.get("MLFLOW_TRACKING_URI")
@@ -129,7 +108,7 @@ def mlflow_run(context: dg.InitResourceContext) -> Iterator[Any]:
         context.replace_config(
             {
                 "experiment_name": model,
-                "mlflow_tracking_uri": registry.uri,
+                "mlflow_tracking_uri": server.uri,
                 "env": {},
                 "extra_tags": {"mlops.stage": "retraining", **owner_tags()},
             }

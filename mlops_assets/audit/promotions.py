@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from mlops_assets.audit.references import Recorded, References, entry_name
+from mlops_assets.audit.references import RecordedObject, References, entry_name
 from mlops_assets.declaration import object_path
 from mlops_assets.errors import RegistryError
 from mlops_assets.home import Home
@@ -14,9 +14,8 @@ from mlops_assets.registry.connection import FINGERPRINT
 from mlops_assets.registry.ledger import Entry, Ledger, pinned_branch
 from mlops_assets.registry.models import Registry
 from mlops_assets.registry.run import TrackedRun
+from mlops_assets.registry.server import MlflowServer
 from mlops_assets.registry.tracking import Tracking
-from mlops_assets.replay.recovery import mlflow_was_used
-from mlops_assets.resources import RegistryResource
 from mlops_assets.words import counted
 
 TRAINING_SET = "mlops.training_set"  # the tag of a run with the checksum of what it learnt from
@@ -110,9 +109,10 @@ class RegistryCheck:
 
     def run(self) -> list[Problem]:
         """Return what is wrong; note what runs and versions name."""
-        if mlflow_was_used(self.home):
+        server = MlflowServer.of_home(self.home)
+        if server.exists:
             try:
-                self._look_up()
+                self._look_up(server)
             except RegistryError as error:
                 self._add(str(error), "see that MLflow runs and answers, then verify again")
         elif self.references.runs:
@@ -122,8 +122,8 @@ class RegistryCheck:
             )
         return self.problems
 
-    def _look_up(self) -> None:
-        tracking, registry = RegistryResource().tracking(self.model), RegistryResource().registry()
+    def _look_up(self, server: MlflowServer) -> None:
+        tracking, registry = server.tracking(self.model), server.registry()
         runs = {run.id: run for run in tracking.runs()}
         named = self.references.runs
         for model, run_id in named:
@@ -161,7 +161,7 @@ class RegistryCheck:
                 branch = pinned_branch(self.model, entry.version)
                 refs += [branch] if branch in self.branches else []
             for ref in refs:
-                recorded = Recorded(ref, path, learnt_from)
+                recorded = RecordedObject(ref, path, learnt_from)
                 self.references.objects.add(recorded, f"MLflow run {run.id} of {by}")
         if entry.event == "promoted" and not tracking.has_model(run.id):
             self._add(

@@ -9,9 +9,6 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-import dagster as dg
-
-from mlops_assets.assets.commits import facts
 from mlops_assets.records.kinds import KINDS
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
@@ -27,7 +24,6 @@ BLOBS = {
     "merged_profiles": ["profile"],
 }
 _SHOWN = 3  # of those that name the same thing
-_FETCHED = 500  # materializations at a time
 _NONE = frozenset({None, "", "none"})
 
 T = TypeVar("T", bound=Hashable)
@@ -57,7 +53,7 @@ class Named(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedObject:
     """An object as something recorded it: at which commit, under which path, with which SHA-256."""
 
     commit: str
@@ -70,7 +66,7 @@ class References:
     """Everything named, by kind; a run with the model in whose experiment it is."""
 
     commits: Named[str] = field(default_factory=Named)
-    objects: Named[Recorded] = field(default_factory=Named)
+    objects: Named[RecordedObject] = field(default_factory=Named)
     runs: Named[tuple[str, str]] = field(default_factory=Named)
     blobs: Named[str] = field(default_factory=Named)
     merged: set[str] = field(default_factory=set)  # blobs that the retention lets go of
@@ -83,23 +79,23 @@ class References:
             self._add(self.blobs, entry.reference, by)
             self._add_run(model, entry.mlflow_run_id, by)
 
-    def of_materializations(self, instance: dg.DagsterInstance, model: str) -> None:
-        """Note what the newest materialization of each window of each asset names."""
-        for asset in instance.get_asset_keys():
-            if asset.path[0] != model:
-                continue
-            for record in newest(instance, asset):
-                window = f" of {record.partition_key}" if record.partition_key else ""
-                by = f"{asset.to_user_string()}{window}"
-                self._of_materialization(model, facts(record), by)
+    def of_materializations(
+        self, model: str, materialized: Iterable[tuple[str, Mapping[str, Any]]]
+    ) -> None:
+        """Note what materializations of a model's assets name.
 
-    def _of_materialization(self, model: str, known: dict[str, Any], by: str) -> None:
-        for name in ("commit", "data_commit"):
-            self._add(self.commits, known.get(name), by)
-        self._add_run(model, known.get("mlflow_run_id"), by)
-        path = str(known.get("dagster/uri", "")).rpartition("@")[0]
-        if path and known.get("checksum"):
-            self.objects.add(Recorded(known["commit"], path, known["checksum"]), by)
+        Args:
+            model: whose they are.
+            materialized: the asset and window in words, and the materialization's metadata.
+
+        """
+        for by, known in materialized:
+            for name in ("commit", "data_commit"):
+                self._add(self.commits, known.get(name), by)
+            self._add_run(model, known.get("mlflow_run_id"), by)
+            path = str(known.get("dagster/uri", "")).rpartition("@")[0]
+            if path and known.get("checksum"):
+                self.objects.add(RecordedObject(known["commit"], path, known["checksum"]), by)
 
     def of_store(self, store: Store, model: str) -> None:
         """Note what the rows of the store name."""
@@ -136,20 +132,6 @@ class References:
     def _add(to: Named[str], thing: str | None, by: str) -> None:
         if thing not in _NONE:
             to.add(str(thing), by)
-
-
-def newest(instance: dg.DagsterInstance, asset: dg.AssetKey) -> Iterator[dg.EventLogRecord]:
-    """Yield the newest materialization of each partition of an asset, or of the asset."""
-    by_partition = instance.get_latest_storage_id_by_partition(
-        asset, dg.DagsterEventType.ASSET_MATERIALIZATION
-    )
-    if not by_partition:
-        yield from instance.fetch_materializations(asset, limit=1).records
-    ids = sorted(by_partition.values())
-    for start in range(0, len(ids), _FETCHED):
-        some = ids[start : start + _FETCHED]
-        wanted = dg.AssetRecordsFilter(asset_key=asset, storage_ids=some)
-        yield from instance.fetch_materializations(wanted, limit=len(some)).records
 
 
 def entry_name(model: str, entry: Entry) -> str:

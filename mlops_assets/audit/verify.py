@@ -5,16 +5,12 @@ It changes nothing. What can't be looked up at all is a problem too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
 from mlops_assets.audit.promotions import Problem, RegistryCheck, check_ledger
 from mlops_assets.audit.references import References
-from mlops_assets.cli.output import shown, stderr, stdout
-from mlops_assets.cli.status import known_models
 from mlops_assets.errors import (
     ObjectNotFoundError,
     RefNotFoundError,
@@ -22,9 +18,9 @@ from mlops_assets.errors import (
     StoreError,
     UnknownNameError,
 )
-from mlops_assets.project import Project
+from mlops_assets.home import Home
+from mlops_assets.monitoring.known import known_models
 from mlops_assets.records.store import Store
-from mlops_assets.replay.player import open_instance
 from mlops_assets.versions import Repository, existing_repository
 
 MAIN = "main"
@@ -40,53 +36,34 @@ class Verification:
     checked: dict[str, int]
     problems: tuple[Problem, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the documented form."""
-        return {
-            "home": self.home,
-            "models": list(self.models),
-            "checked": self.checked,
-            "problems": [
-                {"what": one.what, "where": one.where, "do": one.do} for one in self.problems
-            ],
-        }
 
-    def print(self) -> None:
-        """Say it to a person."""
-        for one in self.problems:
-            stdout.print(f"[red]broken:[/red] {shown(one.what)}")
-            stdout.print(f"  [dim]in {shown(one.where)}[/dim]")
-            stdout.print(f"  {shown(one.do)}")
-        looked = ", ".join(f"{count:,} {name}" for name, count in self.checked.items())
-        found = f"{len(self.problems)} broken" if self.problems else "all there and whole"
-        stdout.print(f"{', '.join(self.models) or 'no model yet'}: {looked}; {found}.")
+def verify(
+    home: Home,
+    model: str | None,
+    materialized: Callable[[str], Iterable[tuple[str, Mapping[str, Any]]]],
+    tell: Callable[[str], None],
+) -> Verification:
+    """Look up all that was recorded of every model of a home, or of one.
 
-
-def verify_chain(model: str | None = None) -> Verification:
-    """Look up all that was recorded of every model, or of one.
+    Args:
+        home: whose records are read.
+        model: one model only.
+        materialized: gives of a model what Dagster's materializations say, see
+            `References.of_materializations`.
+        tell: is told what is looked at.
 
     Raises:
         UnknownNameError: nothing is known of such a model.
 
     """
-    project = Project.find()
-    known = known_models(project.home)
+    known = known_models(home)
     if model is not None and model not in known:
         raise UnknownNameError.among("model with any state here", model, known)
     models = [name for name in known if model in (None, name)]
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=stderr, transient=True) as progress:
-        task = progress.add_task("opening", total=None)
-
-        def tell(what: str) -> None:
-            progress.update(task, description=what)
-
-        verifier = Verifier(
-            project, existing_repository(project.home.repository, project.home.cache), tell
-        )
-        verifier.verify(models)
+    verifier = Verifier(home, existing_repository(home.repository, home.cache), materialized, tell)
+    verifier.verify(models)
     return Verification(
-        home=str(project.home.root),
+        home=str(home.root),
         models=tuple(models),
         checked=verifier.checked,
         problems=tuple(dict.fromkeys(verifier.problems)),
@@ -97,8 +74,9 @@ def verify_chain(model: str | None = None) -> Verification:
 class Verifier:
     """One verification: what is named is gathered first, then looked up, each once."""
 
-    project: Project
+    home: Home
     repository: Repository | None
+    materialized: Callable[[str], Iterable[tuple[str, Mapping[str, Any]]]]
     tell: Callable[[str], None]
     references: References = field(default_factory=References)
     problems: list[Problem] = field(default_factory=list)
@@ -106,7 +84,7 @@ class Verifier:
 
     def verify(self, models: list[str]) -> None:
         """Look up everything of some models, the cheapest first."""
-        home, references = self.project.home, self.references
+        home, references = self.home, self.references
         store = Store(home.store)
         heads = dict(self.repository.branches("pinned-")) if self.repository else {}
         pinned: list[str] = []
@@ -116,8 +94,7 @@ class Verifier:
             entries, problems = check_ledger(home, store, model, heads)
             self.problems += problems
             references.of_ledger(model, entries or ())
-            if (home.dagster / "dagster.yaml").exists():
-                references.of_materializations(open_instance(self.project), model)
+            references.of_materializations(model, self.materialized(model))
             if store.root.exists():
                 references.of_store(store, model)
             self.tell(f"{model}: asking MLflow")

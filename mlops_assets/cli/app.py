@@ -402,13 +402,13 @@ def rebuild(
     as_json: AsJson = False,
 ) -> None:
     """Train a version again from what was recorded; say whether it is the same, or what differs."""
-    from mlops_assets.rebuild.rebuild import rebuild_version
+    from mlops_assets.cli import rebuild
 
-    found = rebuild_version(model, version, checkout=checkout)
+    found = rebuild.rebuild_version(model, version, checkout=checkout)
     if as_json:
         print_json(found.as_json())
     else:
-        found.print()
+        rebuild.show(found)
     if not found.identical:
         raise typer.Exit(1)
 
@@ -420,15 +420,15 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check that all that was ever recorded is there and whole; name what is broken."""
-    from mlops_assets.audit.verify import verify_chain
+    from mlops_assets.cli import verify
 
     with interruptible():
-        verification = verify_chain(model)
+        found = verify.verify_models(model)
     if as_json:
-        print_json(verification.as_json())
+        print_json(verify.as_json(found))
     else:
-        verification.print()
-    if verification.problems:
+        verify.show(found)
+    if found.problems:
         raise typer.Exit(1)
 
 

@@ -135,7 +135,8 @@ def import_history(
 
     """
     from mlops_assets.cli.control import write_control
-    from mlops_assets.cli.landing import failing, show_report
+    from mlops_assets.cli.landing import failing
+    from mlops_assets.instance import report_checks
     from mlops_assets.records.store import Store
     from mlops_assets.versions import open_repository
 
@@ -181,7 +182,7 @@ def import_history(
                 # a log shows no bar; a line now and then says that it lives
                 stderr.print(f"{model}: {done} of {len(made.pieces)}", markup=False)
             if outcome.landing is not None and outcome.report is not None:
-                show_report(declaration, outcome.landing, outcome.report)
+                report_checks(declaration, outcome.landing, outcome.report)
             if outcome.window in stuck:
                 # its runs had failed too often: a person brings it again, so they may try again
                 write_control(store, model, "retry", str(outcome.window))

@@ -10,9 +10,9 @@ from rich.filesize import decimal
 
 from mlops_assets.cli.control import who
 from mlops_assets.cli.output import stderr
-from mlops_assets.cli.status import known_models
 from mlops_assets.errors import RefNotFoundError, RegistryError, UnknownNameError, VersionsError
 from mlops_assets.home import Home
+from mlops_assets.monitoring.known import known_models
 from mlops_assets.registry.ledger import Draft, Entry, Ledger, pinned_branch
 from mlops_assets.versions import Collected, Repository, existing_repository
 from mlops_assets.words import counted

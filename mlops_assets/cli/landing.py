@@ -14,7 +14,6 @@ from mlops_assets.project import Project
 from mlops_assets.words import counted
 
 if TYPE_CHECKING:
-    from mlops_assets.batches.checks import Report
     from mlops_assets.batches.landing import Landing
     from mlops_assets.records.store import Store
     from mlops_assets.versions import Repository
@@ -176,31 +175,11 @@ def check_landing(
     What waited for the window before one that passes is put away.
     """
     from mlops_assets.batches.landing import audit_landing, refuse, succeed
+    from mlops_assets.instance import report_checks
 
     report = audit_landing(repository, declaration, landing)
     if report.passed:
         succeed(repository, declaration, landing)
         return landing, report.rows
-    show_report(declaration, landing, report)
+    report_checks(declaration, landing, report)
     return refuse(repository, declaration, landing, report), report.rows
-
-
-def show_report(declaration: Declaration, landing: Landing, report: Report) -> None:
-    """Let the Dagster UI show the failed checks, though no run made them."""
-    import dagster as dg
-
-    from mlops_assets.assets.batches import check_results
-
-    asset = dg.AssetKey([declaration.name, landing.kind])
-    instance = dg.DagsterInstance.get()
-    for result in check_results(asset, report):
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=asset,
-                check_name=str(result.check_name),
-                passed=result.passed,
-                severity=result.severity,
-                description=f"{landing.window}: {result.description}",
-                metadata=result.metadata,
-            )
-        )

@@ -21,7 +21,7 @@ def read_log(model: str) -> list[dict[str, Any]]:
     entries = Ledger(home.ledger).entries(model)
     if not entries:
         from mlops_assets.cli.declared import declared
-        from mlops_assets.cli.status import known_models
+        from mlops_assets.monitoring.known import known_models
         from mlops_assets.project import Project
 
         known = {*known_models(home), *declared(Project.find()).models}

@@ -16,9 +16,9 @@ from mlops_assets.cli.declared import declared
 from mlops_assets.declaration import Declaration
 from mlops_assets.declaration.sections import Retraining
 from mlops_assets.errors import UnknownNameError
-from mlops_assets.home import Home
 from mlops_assets.monitoring.due import Agenda, agenda
 from mlops_assets.monitoring.given_up import retraining_given_up
+from mlops_assets.monitoring.known import known_models
 from mlops_assets.monitoring.meaning import Series, other_windows
 from mlops_assets.project import Project
 from mlops_assets.records.store import Store
@@ -28,25 +28,6 @@ from mlops_assets.versions import Repository, existing_repository
 from mlops_assets.words import counted
 
 FEW = 3  # windows named of many
-
-
-def known_models(home: Home) -> list[str]:
-    """Return the models of which the home holds anything."""
-    found: set[str] = set()
-    if home.ledger.is_dir():
-        found |= {folder.name for folder in home.ledger.iterdir() if folder.is_dir()}
-    if home.store.is_dir():
-        for kind in ("batches", "verdicts", "controls"):
-            found |= {row["model"] for row in Store(home.store).rows(kind)}
-    repository = existing_repository(home.repository, home.cache)
-    if repository is not None:
-        for name, head in repository.branches("landing-"):
-            found.add(repository.commit(head).metadata.get("mlops.model", name.split("-")[1]))
-        for info in repository.objects(MAIN):
-            stage = info.path.split("/")
-            if len(stage) == 3 and stage[1] in KINDS:
-                found.add(stage[0])
-    return sorted(found)
 
 
 def read_status(model: str | None = None) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 from mlops_assets.batches.landing import Kind
 from mlops_assets.batches.withdrawing import Withdrawal, withdraw
 from mlops_assets.cli.control import who
-from mlops_assets.declaration import Declaration
 from mlops_assets.errors import HomeError, UnknownNameError
+from mlops_assets.instance import report_withdrawn, run_at_work
 from mlops_assets.monitoring.withdrawal import record_withdrawal
 from mlops_assets.project import Project
 from mlops_assets.records.store import Store
@@ -32,7 +32,7 @@ def withdraw_window(model: str, window: str, *, labels: bool | None, reason: str
         raise UnknownNameError(f"nothing has landed yet: there is no repository in {home.root}")
     kind: Kind | None = None if labels is None else "labels" if labels else "batches"
     home.prepare()
-    if run := at_work(model, window):
+    if run := run_at_work(model, window):
         raise HomeError(
             f"run {run} works on {window} of {model}: withdraw it when that has ended, or end it "
             "in Dagster"
@@ -40,8 +40,9 @@ def withdraw_window(model: str, window: str, *, labels: bool | None, reason: str
     done = withdraw(repository, declaration, window, kind, by=who(), reason=reason)
     if done.what == "ingested":
         record_withdrawal(Store(home.store), model, done, by=who(), reason=reason)
-        report(declaration, done, reason)
-    if run := at_work(model, window):  # it may publish what it had read, or record it once more
+        summary = f"withdrawn by {who()}" + (f": {reason}" if reason else "")
+        report_withdrawn(declaration, done, summary)
+    if run := run_at_work(model, window):  # it may publish what it had read, or record it once more
         raise HomeError(
             f"run {run} began to work on {window} of {model} at this very moment, and may use what "
             f"was withdrawn: when it has ended, see `mlops status {model}`, and withdraw {window} "
@@ -71,37 +72,4 @@ def said_of(model: str, done: Withdrawal) -> str:
     return (
         f"{model}: {what}, which {'waited' if done.what == 'waiting' else 'were refused'}, are "
         f"taken back; {', '.join(done.tags)} keeps them. What main holds of the window stays."
-    )
-
-
-def at_work(model: str, window: str) -> str | None:
-    """Return the id, cut short, of a run that works on a window or waits for its turn, if any."""
-    import dagster as dg
-
-    from mlops_assets.sensors.runs import PARTITION_TAG, unfinished
-
-    for record in unfinished(dg.DagsterInstance.get(), model, "ingest"):
-        if record.dagster_run.tags.get(PARTITION_TAG) == window:
-            return record.dagster_run.run_id[:8]
-    return None
-
-
-def report(declaration: Declaration, done: Withdrawal, reason: str) -> None:
-    """Tell Dagster of the version without rows, so that what stands on it reads as stale."""
-    import dagster as dg
-
-    summary = f"withdrawn by {who()}" + (f": {reason}" if reason else "")
-    dg.DagsterInstance.get().report_runless_asset_event(
-        dg.AssetMaterialization(
-            asset_key=[declaration.name, done.kind],
-            partition=done.window,
-            description=summary,
-            metadata={
-                "dagster/row_count": 0,
-                "commit": str(done.commit),
-                "checksum": str(done.version),
-                "summary": summary,
-            },
-            tags={"dagster/data_version": str(done.version)},
-        )
     )

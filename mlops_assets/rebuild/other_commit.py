@@ -10,18 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlops_assets.errors import RebuildError, RevisionError
-from mlops_assets.project import Project
-from mlops_assets.rebuild.recorded import Recorded
+from mlops_assets.home import Home
+from mlops_assets.rebuild.recorded import RecordedVersion
 from mlops_assets.rebuild.report import COMMIT, Fact, Reproduction
 from mlops_assets.registry.connection import SQLITE
 from mlops_assets.revision import checked_out
 
 
-def rebuild_elsewhere(project: Project, recorded: Recorded, place: Path) -> Reproduction:
+def rebuild_at_commit(home: Home, recorded: RecordedVersion, place: Path) -> Reproduction:
     """Run `mlops rebuild` by the recorded code, on the same state, with this interpreter.
 
     Args:
-        project: whose home holds the state.
+        home: that holds the state.
         recorded: the version.
         place: a folder or file of the project's git work tree.
 
@@ -46,7 +46,7 @@ def rebuild_elsewhere(project: Project, recorded: Recorded, place: Path) -> Repr
                 "--json",
             ],
             cwd=folder,
-            env=environment(project, folder),
+            env=environment(home, folder),
             capture_output=True,
             text=True,
             check=False,
@@ -67,9 +67,8 @@ def rebuild_elsewhere(project: Project, recorded: Recorded, place: Path) -> Repr
     return replace(found, code=revision.commit, facts=facts, notes=(*found.notes, note))
 
 
-def environment(project: Project, folder: Path) -> dict[str, str]:
+def environment(home: Home, folder: Path) -> dict[str, str]:
     """Return the environment in which the checkout's code comes first and the state is the same."""
-    home = project.home
     paths = [str(folder), str(folder / "src"), os.environ.get("PYTHONPATH", "")]
     url = home.repository
     changed = {

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_assets.cli.output import stderr
 from mlops_assets.declaration import Declaration, place_of
 from mlops_assets.errors import MlopsError, RebuildError, RevisionError
+from mlops_assets.home import Home
 from mlops_assets.learning.environment import libraries, machine
 from mlops_assets.learning.fingerprint import fingerprint, of_libraries
 from mlops_assets.learning.training import (
@@ -24,23 +24,38 @@ from mlops_assets.learning.training import (
     width_of,
 )
 from mlops_assets.learning.training_set import TARGET
-from mlops_assets.project import Project
-from mlops_assets.rebuild.other_commit import rebuild_elsewhere
-from mlops_assets.rebuild.recorded import Recorded, declaration_of, read_recorded
+from mlops_assets.rebuild.other_commit import rebuild_at_commit
+from mlops_assets.rebuild.recorded import RecordedVersion, declaration_of, read_recorded
 from mlops_assets.rebuild.report import COMMIT, PRESENT, Fact, Reproduction
-from mlops_assets.rebuild.training_set import Material, recover_material
+from mlops_assets.rebuild.training_set import RecoveredTrainingSet, recover_training_set
 from mlops_assets.registry.record import Code, checksum_of, checksums, code_of
-from mlops_assets.resources import RegistryResource
+from mlops_assets.registry.server import MlflowServer
 from mlops_assets.revision import Revision, revision_of
 from mlops_assets.versions import existing_repository
 from mlops_assets.words import counted
 
 
-def rebuild_version(model: str, version: str, *, checkout: bool = True) -> Reproduction:
+def train_again(
+    home: Home,
+    root: Path,
+    declared: Callable[[str], Declaration],
+    model: str,
+    version: str,
+    *,
+    checkout: bool = True,
+    tell: Callable[[str], None],
+) -> Reproduction:
     """Train a registered version again and say whether it is the same, or what differs.
 
-    Code that is no longer the recorded one is checked out beside the project, if `checkout` and
-    git allow it.
+    Args:
+        home: that holds its record.
+        root: the project's folder, whose modules can be imported.
+        declared: gives the declaration of a model as it is now, for what was not recorded.
+        model: whose version it is.
+        version: such as `3` or `v3`.
+        checkout: whether code that is no longer the recorded one is checked out beside the
+            project, where git allows it.
+        tell: is told what is done.
 
     Raises:
         UnknownNameError: no such model or version.
@@ -49,35 +64,37 @@ def rebuild_version(model: str, version: str, *, checkout: bool = True) -> Repro
 
     """
     begun = time.monotonic()
-    project = Project.find()
-    recorded = read_recorded(project, model, version)
-    project.make_importable()
+    recorded = read_recorded(home, declared, model, version)
     try:
         declaration = declaration_of(recorded.training)
         code, changes = compare_code(recorded, declaration)
     except RebuildError as error:  # the version of this project that trained it may read it
         if not checkout or recorded.training.revision is None:
             raise
-        return elsewhere(project, recorded, project.root, str(error))
-    place = place_of(declaration.features) if code else project.root
+        return at_commit(home, recorded, root, str(error), tell)
+    place = place_of(declaration.features) if code else root
     notes = []
     if changes and checkout:
         try:
-            return elsewhere(project, recorded, place, changes[0])
+            return at_commit(home, recorded, place, changes[0], tell)
         except (RevisionError, RebuildError) as error:
             notes.append(f"The recorded code could not be used: {error}")
     with tempfile.TemporaryDirectory() as folder:
-        rebuild = Rebuild(project, recorded, declaration, code, place, Path(folder), begun)
+        rebuild = Rebuild(home, recorded, declaration, code, place, Path(folder), begun, tell)
         return rebuild.report(changes, notes)
 
 
-def elsewhere(project: Project, recorded: Recorded, place: Path, why: str) -> Reproduction:
+def at_commit(
+    home: Home, recorded: RecordedVersion, place: Path, why: str, tell: Callable[[str], None]
+) -> Reproduction:
     """Rebuild in a checkout of the recorded commit."""
-    stderr.print(f"the code is another now ({why}); checking the recorded one out", markup=False)
-    return rebuild_elsewhere(project, recorded, place)
+    tell(f"the code is another now ({why}); checking the recorded one out")
+    return rebuild_at_commit(home, recorded, place)
 
 
-def compare_code(recorded: Recorded, declaration: Declaration) -> tuple[Code | None, list[str]]:
+def compare_code(
+    recorded: RecordedVersion, declaration: Declaration
+) -> tuple[Code | None, list[str]]:
     """Return the code as it is now, if it can be loaded, and how it differs from the recorded."""
     then = recorded.training.code
     try:
@@ -121,23 +138,23 @@ def renewed(then: Code, now: Code) -> Iterator[str]:
 class Rebuild:
     """One version, trained again in this process."""
 
-    project: Project
-    recorded: Recorded
+    home: Home
+    recorded: RecordedVersion
     declaration: Declaration
     code: Code | None  # as it is now
     place: Path  # of the code
     folder: Path
     begun: float
+    tell: Callable[[str], None]
 
     def report(self, changes: list[str], notes: list[str]) -> Reproduction:
         """Recover the training set, train, and compare with what was registered."""
         training = self.recorded.training
-        material = self.material()
-        stderr.print(
-            f"training {training.rounds} rounds on {counted(len(training.windows), 'window')}",
-            markup=False,
+        learnt_from = self.training_set()
+        self.tell(
+            f"training {training.rounds} rounds on {counted(len(training.windows), 'window')}"
         )
-        rows = material.rows(training.windows)
+        rows = learnt_from.rows(training.windows)
         model = train(
             rows,
             features=list(training.code.features),
@@ -152,8 +169,8 @@ class Rebuild:
         expected = training.model or (kept.checksum if kept else None)
         if expected is None:
             raise RebuildError(f"nothing is left to compare with: {'; '.join(damage)}")
-        differences = [*self.recorded.problems, *changes, *material.differences, *damage]
-        mark = self.fingerprint(material)
+        differences = [*self.recorded.problems, *changes, *learnt_from.differences, *damage]
+        mark = self.fingerprint(learnt_from)
         if mark.same is False and not differences:
             differences.append(
                 "what was recorded is not what the ledger's fingerprint is of"
@@ -161,7 +178,7 @@ class Rebuild:
                 else "the ledger's fingerprint is of other code or another declaration than the "
                 "present, and which was not recorded"
             )
-        apart = score_difference(kept, model, material, training.windows)
+        apart = score_difference(kept, model, learnt_from, training.windows)
         surroundings = [*self.libraries(), *self.machine(), self.revision()]
         if model.checksum != expected:
             by = (
@@ -181,11 +198,11 @@ class Rebuild:
             identical=not differences,
             verdict=self.verdict(differences, same=model.checksum == expected),
             code=PRESENT,
-            trained_on=material.origin,
+            trained_on=learnt_from.origin,
             facts=(
                 mark,
                 *self.code_facts(),
-                Fact("training set", training.training_set, material.checksum, material.same),
+                Fact("training set", training.training_set, learnt_from.checksum, learnt_from.same),
                 *surroundings,
                 registered,
                 Fact.of("model", expected, model.checksum),
@@ -198,19 +215,20 @@ class Rebuild:
             seconds=round(time.monotonic() - self.begun, 2),
         )
 
-    def material(self) -> Material:
+    def training_set(self) -> RecoveredTrainingSet:
         """Recover the training set from the repository."""
-        repository = existing_repository(self.project.home.repository, self.project.home.cache)
+        repository = existing_repository(self.home.repository, self.home.cache)
         if repository is None:
             raise RebuildError(
-                f"no repository at {self.project.home.repository}; name it in MLOPS_REPOSITORY"
+                f"no repository at {self.home.repository}; name it in MLOPS_REPOSITORY"
             )
-        return recover_material(
+        return recover_training_set(
             repository,
             self.declaration,
             self.recorded,
             self.folder,
             can_compute=self.code is not None,
+            tell=self.tell,
         )
 
     def registered_model(self) -> tuple[FittedModel | None, Fact, list[str]]:
@@ -220,7 +238,7 @@ class Rebuild:
         """
         from mlops_assets.registry.packaging import MODEL_PATH
 
-        tracking = RegistryResource().tracking(self.recorded.model)
+        tracking = MlflowServer.of_home(self.home).tracking(self.recorded.model)
         files, run_id = self.recorded.training.files, self.recorded.run_id
         recorded = digest(files) if files else None
         try:
@@ -237,7 +255,7 @@ class Rebuild:
         problem = f"the registered model was changed since it was trained: {', '.join(altered)}"
         return None, fact, [f"{problem} of MLflow run {run_id}"]
 
-    def fingerprint(self, material: Material) -> Fact:
+    def fingerprint(self, learnt_from: RecoveredTrainingSet) -> Fact:
         """Compare the ledger's fingerprint with that of what this rebuild goes by.
 
         By the recorded version of the code, if there is one: the code's parts are compared each by
@@ -246,7 +264,7 @@ class Rebuild:
         training = self.recorded.training
         learning = learning_of(training.code)
         now = fingerprint(
-            training.training_set if material.same else material.checksum or "",
+            training.training_set if learnt_from.same else learnt_from.checksum or "",
             training.code.version or str(self.code.version if self.code else ""),
             training.parameters,
             rounds=training.rounds,
@@ -311,7 +329,10 @@ def digest(files: Mapping[str, str]) -> str:
 
 
 def score_difference(
-    kept: FittedModel | None, rebuilt: FittedModel, material: Material, windows: tuple[str, ...]
+    kept: FittedModel | None,
+    rebuilt: FittedModel,
+    learnt_from: RecoveredTrainingSet,
+    windows: tuple[str, ...],
 ) -> float | None:
     """Return the largest difference of two models' scores on the training rows.
 
@@ -319,7 +340,7 @@ def score_difference(
     """
     if kept is None or kept.checksum == rebuilt.checksum:
         return None
-    rows = material.rows(windows)
+    rows = learnt_from.rows(windows)
     try:
         apart = (kept.predict(rows) - rebuilt.predict(rows)).abs().max()
     except MlopsError:

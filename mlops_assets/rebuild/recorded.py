@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import RebuildError, RegistryError, UnknownNameError
-from mlops_assets.project import Project
+from mlops_assets.home import Home
+from mlops_assets.monitoring.known import known_models
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.registry.record import Code, TrainingRecord
+from mlops_assets.registry.server import MlflowServer
 
 if TYPE_CHECKING:
     from mlops_assets.registry.models import Registry
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedVersion:
     """A registered version as it was written down when it was made."""
 
     model: str
@@ -38,54 +41,58 @@ class Recorded:
         return self.entry.fingerprint
 
 
-def read_recorded(project: Project, model: str, version: str) -> Recorded:
+def read_recorded(
+    home: Home, declared: Callable[[str], Declaration], model: str, version: str
+) -> RecordedVersion:
     """Find a version in ledger and registry, and read what is known of its training.
 
+    Args:
+        home: that holds it.
+        declared: gives the declaration of a model as it is now, for what was not recorded.
+        model: whose version it is.
+        version: such as `3` or `v3`.
+
     Raises:
-        UnknownNameError: no such model or version.
+        UnknownNameError: no such model or version, or one too old to know its declaration.
         RegistryError: the ledger, or MLflow, can't be read.
         RebuildError: what is recorded is too little to train again.
 
     """
-    from mlops_assets.resources import RegistryResource
-
-    entry = promotion(project, model, version)
+    entry = promotion(home, model, version)
     number = entry.version
     run_id = entry.mlflow_run_id
     if number is None or run_id is None:
         raise RebuildError(f"{model}: ledger entry {entry.number} names no MLflow run to rebuild")
-    registry = RegistryResource()
-    tracking = registry.tracking(model)
-    problems = registered(registry.registry(), entry, model, number)
+    server = MlflowServer.of_home(home)
+    tracking = server.tracking(model)
+    problems = registered(server.registry(), entry, model, number)
     with tempfile.TemporaryDirectory() as folder:
         run = tracking.get(run_id)
         training, damage = read_training(tracking, run, Path(folder))
     missing: tuple[str, ...] = ()
     if training is None:
-        training = as_far_as_known(project, model, entry, run)
+        training = as_far_as_known(declared(model), entry, run)
         missing = tuple(unknown(training))
-    return Recorded(model, number, entry, run_id, training, (*problems, *damage), missing)
+    return RecordedVersion(model, number, entry, run_id, training, (*problems, *damage), missing)
 
 
-def promotion(project: Project, model: str, version: str) -> Entry:
+def promotion(home: Home, model: str, version: str) -> Entry:
     """Return the entry by which a version, such as `3` or `v3`, was promoted.
 
     Raises:
         UnknownNameError: no such model or version.
 
     """
-    ledger = Ledger(project.home.ledger)
+    ledger = Ledger(home.ledger)
     promoted = {
         str(entry.version): entry
         for entry in reversed(ledger.entries(model))  # the first promotion is the one that trained
         if entry.event == "promoted"
     }
     if not promoted:
-        from mlops_assets.cli.status import known_models
-
         with_versions = [
             one
-            for one in known_models(project.home)
+            for one in known_models(home)
             if any(entry.event == "promoted" for entry in ledger.entries(one))
         ]
         raise UnknownNameError.among("model with registered versions here", model, with_versions)
@@ -129,17 +136,16 @@ def read_training(
     return record, []
 
 
-def as_far_as_known(project: Project, model: str, entry: Entry, run: TrackedRun) -> TrainingRecord:
+def as_far_as_known(declaration: Declaration, entry: Entry, run: TrackedRun) -> TrainingRecord:
     """Return what ledger, tags and parameters say of a training that left no record of its own.
 
     The declaration is today's: its paths and keys have to do.
 
     Raises:
-        UnknownNameError: the model is no longer declared.
         RebuildError: the run lacks what no other place knows.
 
     """
-    declaration = project.declaration(model)
+    model = declaration.name
     params = dict(run.params)
     try:
         rounds, seed = int(params.pop("rounds")), int(params.pop("seed"))

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from rich.table import Table
-
-from mlops_assets.cli.output import shown, stdout
-
-CHECKSUM = re.compile(r"\b[0-9a-f]{40,64}\b")
 COMMIT = "project's commit"  # the fact that a checkout changes
 PRESENT = "present"  # code: of this very project, as it stands
 
@@ -69,34 +63,3 @@ class Reproduction:
         for name in ("differences", "missing", "notes"):
             parts[name] = tuple(found[name])
         return cls(**parts)
-
-    def print(self) -> None:
-        """Say it to a person."""
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2))
-        for column in ("what", "recorded", "now", "same"):
-            table.add_column(column)
-        said = {True: "[green]yes[/green]", False: "[red]no[/red]", None: "[dim]not recorded[/dim]"}
-        for fact in self.facts:
-            table.add_row(
-                shown(fact.what),
-                shown(shortened(fact.recorded)),
-                shown(shortened(fact.now)),
-                said[fact.same],
-            )
-        stdout.print(table)
-        for difference in self.differences:
-            stdout.print(f"  [red]-[/red] {shown(difference)}")
-        if self.missing:
-            stdout.print(
-                "  [yellow]not recorded when it was trained:[/yellow] "
-                + shown(", ".join(self.missing))
-            )
-        for note in self.notes:
-            stdout.print(f"  {shown(note)}")
-        style = "green" if self.identical else "red"
-        stdout.print(f"[{style}]{shown(self.verdict)}[/{style}]")
-
-
-def shortened(text: str | None) -> str:
-    """Return the text with its checksums and commit ids cut to 12 digits."""
-    return "" if text is None else CHECKSUM.sub(lambda found: found[0][:12], text)

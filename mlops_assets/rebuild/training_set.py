@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,11 @@ from polars.exceptions import PolarsError
 
 from mlops_assets.batches.objects import sink
 from mlops_assets.batches.reading import scan
-from mlops_assets.cli.output import stderr
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import MlopsError, RebuildError, VersionsError
 from mlops_assets.learning.training_set import rows_in
 from mlops_assets.monitoring.rows import joined
-from mlops_assets.rebuild.recorded import Recorded
+from mlops_assets.rebuild.recorded import RecordedVersion
 from mlops_assets.registry.ledger import pinned_branch
 from mlops_assets.versions import Repository
 from mlops_assets.words import counted
@@ -26,7 +26,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Material:
+class RecoveredTrainingSet:
     """What a rebuild trains on."""
 
     file: Path
@@ -40,14 +40,15 @@ class Material:
         return rows_in(scan(self.file), windows)
 
 
-def recover_material(
+def recover_training_set(
     repository: Repository,
     declaration: Declaration,
-    recorded: Recorded,
+    recorded: RecordedVersion,
     folder: Path,
     *,
     can_compute: bool,
-) -> Material:
+    tell: Callable[[str], None],
+) -> RecoveredTrainingSet:
     """Make the training set again, and compare it with the recorded one.
 
     Trained on is what was rebuilt, if it holds the recorded rows or these are gone; else the
@@ -58,10 +59,9 @@ def recover_material(
 
     """
     training = recorded.training
-    stderr.print(
+    tell(
         f"making the training set again at {training.data_commit[:12]}, from "
-        f"{training.windows[0]} to {training.windows[-1]}",
-        markup=False,
+        f"{training.windows[0]} to {training.windows[-1]}"
     )
     rebuilt = folder / "rebuilt.parquet"
     checksum, reason = None, "the declared code can't be loaded"
@@ -75,14 +75,14 @@ def recover_material(
         except (MlopsError, PolarsError, OSError) as error:
             reason = str(error).splitlines()[0]
     if checksum == training.training_set:
-        return Material(rebuilt, "rebuilt", checksum, same=True, differences=())
+        return RecoveredTrainingSet(rebuilt, "rebuilt", checksum, same=True, differences=())
     kept = folder / "recorded.parquet"
     try:
         fetch(repository, recorded, declaration.path("training_set"), kept)
     except (VersionsError, OSError) as error:
         if checksum is None:
             raise RebuildError(gone(repository, recorded, reason, str(error))) from error
-        return Material(
+        return RecoveredTrainingSet(
             rebuilt,
             "rebuilt",
             checksum,
@@ -94,15 +94,15 @@ def recover_material(
         )
     if checksum is None:
         problem = f"the training set can't be made again: {reason}"
-        return Material(kept, "recorded", None, same=False, differences=(problem,))
+        return RecoveredTrainingSet(kept, "recorded", None, same=False, differences=(problem,))
     apart = differing(scan(kept), scan(rebuilt))
     if not apart:  # another version of Polars writes the same rows as other bytes
-        return Material(rebuilt, "rebuilt", checksum, same=True, differences=())
+        return RecoveredTrainingSet(rebuilt, "rebuilt", checksum, same=True, differences=())
     problem = f"the training set made again differs: {'; '.join(apart)}"
-    return Material(kept, "recorded", checksum, same=False, differences=(problem,))
+    return RecoveredTrainingSet(kept, "recorded", checksum, same=False, differences=(problem,))
 
 
-def fetch(repository: Repository, recorded: Recorded, path: str, target: Path) -> None:
+def fetch(repository: Repository, recorded: RecordedVersion, path: str, target: Path) -> None:
     """Copy the recorded training set to a local file, piece by piece.
 
     Raises:
@@ -117,7 +117,7 @@ def fetch(repository: Repository, recorded: Recorded, path: str, target: Path) -
         raise VersionsError(f"`{path}` at {training.commit[:12]} is not what was recorded")
 
 
-def gone(repository: Repository, recorded: Recorded, reason: str, also: str) -> str:
+def gone(repository: Repository, recorded: RecordedVersion, reason: str, also: str) -> str:
     """Say that the data can't be had, and why."""
     name = f"{recorded.model} version {recorded.version}"
     branch = pinned_branch(recorded.model, recorded.version)

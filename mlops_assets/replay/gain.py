@@ -16,8 +16,8 @@ from mlops_assets.monitoring.meaning import Series
 from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
+from mlops_assets.registry.server import MlflowServer
 from mlops_assets.registry.tracking import load_model
-from mlops_assets.resources import RegistryResource
 from mlops_assets.versions import Repository
 
 
@@ -52,7 +52,9 @@ def measure(project: Project, declaration: Declaration, repository: Repository) 
     ]
     if not promoted or not measured or promoted[0].mlflow_run_id is None:
         return Worth(0, 0, retrainings, None, None)
-    first = load_model(RegistryResource().tracking(model), promoted[0].mlflow_run_id)
+    first = load_model(
+        MlflowServer.of_home(project.home).tracking(model), promoted[0].mlflow_run_id
+    )
     metric = metric_named(declaration.metric)
     target = load(declaration.labels.target).alias("target")
     keys = declaration.batches.key

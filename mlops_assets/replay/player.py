@@ -15,13 +15,11 @@ import dagster as dg
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.execution.plan.objects import ErrorSource, StepFailureData
-from dagster_shared.error import DagsterError
-from yaml import YAMLError
 
 from mlops_assets.assets.batches import REFUSED
 from mlops_assets.assets.request import CAUSE_TAG, TRIGGER_TAG
 from mlops_assets.declaration import Declaration
-from mlops_assets.errors import HomeError
+from mlops_assets.instance import open_instance
 from mlops_assets.project import Project
 from mlops_assets.registry.owner import owner_tags
 from mlops_assets.resources import RepositoryResource
@@ -45,7 +43,7 @@ class Player:
         """Open the instance, quietly: Dagster's own log is in its event log."""
         for name in ("dagster", "mlflow", "alembic", "dagster.builtin"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        self.instance = open_instance(self.project)
+        self.instance = open_instance(self.project.home)
 
     def settle(self, until: str | None = None) -> None:
         """Tick and run until nothing is due any more; windows after `until` have yet to come."""
@@ -129,19 +127,6 @@ def definition_resources(
         key: RepositoryResource(until=until) if until and key == "mlops_repository" else known[key]
         for key in sensor.required_resource_keys
     }
-
-
-def open_instance(project: Project) -> dg.DagsterInstance:
-    """Open the Dagster instance of the home.
-
-    Raises:
-        HomeError: its settings, which are the user's to change, can't be read.
-
-    """
-    try:
-        return dg.DagsterInstance.get()
-    except (DagsterError, YAMLError) as error:
-        raise HomeError(f"{project.home.dagster}/dagster.yaml can't be used: {error}") from error
 
 
 def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-from mlops_assets.home import Home
+from mlops_assets.instance import open_instance
 from mlops_assets.monitoring.reconciliation import reconcile
 from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.registry.owner import owner_is_alive
-from mlops_assets.replay.player import open_instance
-from mlops_assets.resources import RegistryResource
+from mlops_assets.registry.server import MlflowServer
 from mlops_assets.sensors.recovery import end_dead_runs, unfinished_runs
 
 
@@ -23,20 +21,15 @@ def recover(project: Project, tell: Callable[[str], None]) -> None:
     """
     clear_runs(project, tell)
     store, ledger = Store(project.home.store), Ledger(project.home.ledger)
+    server = MlflowServer.of_home(project.home)
     for declaration in project.declarations.values():
-        for cause in reconcile(declaration, ledger, store, RegistryResource().registry):
+        for cause in reconcile(declaration, ledger, store, server.registry):
             tell(f"finished {cause}, killed between the ledger and the alias")
-    if not mlflow_was_used(project.home):
+    if not server.exists:
         return  # don't import it
     for model in (*project.declarations, *project.broken):
-        for run_id in RegistryResource().tracking(model).close_abandoned(owner_is_alive):
+        for run_id in server.tracking(model).close_abandoned(owner_is_alive):
             tell(f"closed MLflow run {run_id[:8]}, left open by a killed process")
-
-
-def mlflow_was_used(home: Home) -> bool:
-    """Say whether there is an MLflow to ask: a server, or a database that is there already."""
-    database = home.mlflow.removeprefix("sqlite:///")
-    return "://" in database or Path(database).exists()
 
 
 def clear_runs(project: Project, tell: Callable[[str], None]) -> None:
@@ -44,7 +37,7 @@ def clear_runs(project: Project, tell: Callable[[str], None]) -> None:
 
     What they were for is due again, and what they finished stays.
     """
-    instance, models = open_instance(project), [*project.declarations, *project.broken]
+    instance, models = open_instance(project.home), [*project.declarations, *project.broken]
     for one in end_dead_runs(instance, models):
         tell(f"cleared {one.about}, killed half-way; it is due again")
     for one in unfinished_runs(instance, models):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.audit.verify import verify_chain
 from mlops_assets.backup.restoring import restore
 from mlops_assets.backup.taking import take
 from mlops_assets.cli.status import read_status
+from mlops_assets.cli.verify import show, verify_models
 from mlops_assets.errors import UnknownNameError
 from mlops_assets.home import Home
 from mlops_assets.registry.ledger import Draft
@@ -110,7 +110,7 @@ def a_torn_entry(played: Played) -> AbstractContextManager[None]:
 
 @contextmanager
 def a_deleted_run(played: Played) -> Iterator[None]:
-    client = RegistryResource().client()
+    client = RegistryResource().get().client()
     run_id = played.ledger.entries("tiny")[0].mlflow_run_id
     client.delete_run(run_id)
     yield
@@ -135,7 +135,7 @@ def a_moved_alias(played: Played) -> Iterator[None]:
 
 @contextmanager
 def a_wrong_tag(played: Played) -> Iterator[None]:
-    client = RegistryResource().client()
+    client = RegistryResource().get().client()
     before = client.get_model_version("tiny", "1").tags["mlops.data_commit"]
     client.set_model_version_tag("tiny", "1", "mlops.data_commit", "2" * 40)
     yield
@@ -188,7 +188,7 @@ def test_what_is_broken_is_named_and_nothing_else(
     promoted: Played, broken: Break, said: str
 ) -> None:
     with broken(promoted):
-        problems = verify_chain().problems
+        problems = verify_models().problems
 
     assert [said in one.what for one in problems] == [True], problems
     assert problems[0].where
@@ -203,7 +203,7 @@ def test_a_restored_home_is_whole_and_says_the_same(
     monkeypatch.setenv("MLOPS_HOME", str(tmp_path / "new"))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "new" / "dagster"))
     restore(Home.find(), tmp_path / "backup.tgz", lambda _: None)
-    verification = verify_chain()
+    verification = verify_models()
     assert (verification.home, verification.problems) == (str(tmp_path / "new"), ())
     assert verification.checked["MLflow runs"] > 0
     assert read_status(tiny.MODEL) == {**said, "home": str(tmp_path / "new")}
@@ -211,7 +211,7 @@ def test_a_restored_home_is_whole_and_says_the_same(
 
 def test_an_edited_fingerprint_is_held_against_run_and_version(promoted: Played) -> None:
     with an_edited_fingerprint(promoted):
-        problems = verify_chain().problems
+        problems = verify_models().problems
 
     assert len(problems) == 2
     assert all(f"ledger entry 1 of tiny names {'f' * 64}" in one.what for one in problems)
@@ -219,7 +219,7 @@ def test_an_edited_fingerprint_is_held_against_run_and_version(promoted: Played)
 
 def test_a_ledger_that_was_cut_short_is_noticed(promoted: Played) -> None:
     with moved_away(entry_file(promoted)):
-        whats = [one.what for one in verify_chain().problems]
+        whats = [one.what for one in verify_models().problems]
 
     assert len(whats) == 2
     assert "the store has an outcome of initial:" in whats[0]
@@ -233,7 +233,7 @@ def test_a_lost_commit_is_named_with_all_who_name_it(promoted: Played) -> None:
     repository.rename(aside)
     _ = promoted.repository
     try:
-        problems = verify_chain().problems
+        problems = verify_models().problems
     finally:
         shutil.rmtree(repository)
         aside.rename(repository)
@@ -245,7 +245,7 @@ def test_a_lost_commit_is_named_with_all_who_name_it(promoted: Played) -> None:
 def test_a_missing_repository_is_one_problem_and_is_not_made(promoted: Played) -> None:
     repository = Path(promoted.project.home.repository)
     with moved_away(repository):
-        whats = [one.what for one in verify_chain().problems]
+        whats = [one.what for one in verify_models().problems]
         assert not repository.exists()
 
     assert len(whats) == 2
@@ -272,8 +272,8 @@ def test_the_command_exits_with_one_and_needs_no_declared_module(promoted: Playe
 
 def test_a_person_is_told_in_words(promoted: Played, capsys: pytest.CaptureFixture[str]) -> None:
     with a_lost_pinned_branch(promoted):
-        verify_chain().print()
-    verify_chain().print()
+        show(verify_models())
+    show(verify_models())
 
     told = capsys.readouterr().out
     assert "broken: there is no branch pinned-tiny-v1" in told
@@ -283,7 +283,7 @@ def test_a_person_is_told_in_words(promoted: Played, capsys: pytest.CaptureFixtu
 
 def test_an_unknown_model_is_told(promoted: Played) -> None:
     with pytest.raises(UnknownNameError, match="did you mean `tiny`"):
-        verify_chain("tinny")
+        verify_models("tinny")
 
 
 def test_a_retired_version_needs_no_branch(promoted: Played) -> None:
@@ -296,7 +296,7 @@ def test_a_retired_version_needs_no_branch(promoted: Played) -> None:
     )
     promoted.ledger.append("tiny", draft, 1)
 
-    assert verify_chain().problems == ()
+    assert verify_models().problems == ()
 
     (promoted.project.home.ledger / "tiny" / "000002.json").unlink()
     promoted.repository.create_branch("pinned-tiny-v1", branch)

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from mlops_assets.audit.verify import verify_chain
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.cli.keeping import collect_garbage, retire_version, said_of
 from mlops_assets.cli.ledger import read_log
+from mlops_assets.cli.verify import verify_models
 from mlops_assets.errors import RegistryError, RepositoryCorruptError, UnknownNameError
 from mlops_assets.monitoring.reconciliation import reconcile
 from mlops_assets.resources import RegistryResource
@@ -27,7 +27,7 @@ def test_nothing_that_is_recorded_goes(promoted: Played) -> None:
     collect_garbage(**EVERYTHING, dry_run=False)
     # then every window of main is as it was, and the chain is whole
     assert {path: promoted.repository.read("main", path) for path in paths(promoted)} == before
-    assert verify_chain().problems == ()
+    assert verify_models().problems == ()
 
 
 def paths(played: Played) -> list[str]:
@@ -115,7 +115,7 @@ def test_a_retired_version_is_released_and_all_else_stays(replaced: Played) -> N
         repository.read(first.data_commit, TRAINING_SET)
     # and the second version's stays, and the chain is whole
     assert repository.read("pinned-tiny-v2", TRAINING_SET)
-    assert verify_chain().problems == ()
+    assert verify_models().problems == ()
 
 
 def test_a_retirement_that_was_killed_half_way_is_finished(replaced: Played) -> None:

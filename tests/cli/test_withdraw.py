@@ -9,12 +9,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.audit.verify import verify_chain
 from mlops_assets.batches import withdrawing
 from mlops_assets.batches.landing import Landing, landings, publish
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.batches.withdrawing import Withdrawal
 from mlops_assets.cli.landing import land_file
+from mlops_assets.cli.verify import verify_models
 from mlops_assets.cli.withdrawing import withdraw_window
 from mlops_assets.errors import ConflictError, HomeError, UnknownNameError
 from mlops_assets.monitoring.due import due
@@ -93,7 +93,7 @@ def test_an_ingested_window_counts_no_more_until_it_lands_again(played_to: Playe
     assert materialization is not None
     assert materialization.metadata["dagster/row_count"].value == 0
     # and all that was ever recorded is there
-    assert verify_chain(tiny.MODEL).problems == ()
+    assert verify_models(tiny.MODEL).problems == ()
     # asked for twice it is the same
     head = played.repository.resolve("main")
     withdraw(7)

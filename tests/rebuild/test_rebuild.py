@@ -16,9 +16,9 @@ import polars as pl
 import pytest
 
 from mlops_assets.assets import model as training_stage
+from mlops_assets.cli.rebuild import rebuild_version
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import RebuildError, UnknownNameError
-from mlops_assets.rebuild.rebuild import rebuild_version
 from mlops_assets.rebuild.report import Reproduction
 from mlops_assets.registry.ledger import pinned_branch
 from mlops_assets.registry.run import RECORD

@@ -1,0 +1,27 @@
+"""Which models a home holds anything of, declared or not."""
+
+from __future__ import annotations
+
+from mlops_assets.batches.landing import KINDS, MAIN
+from mlops_assets.home import Home
+from mlops_assets.records.store import Store
+from mlops_assets.versions import existing_repository
+
+
+def known_models(home: Home) -> list[str]:
+    """Return the models of which the home holds anything."""
+    found: set[str] = set()
+    if home.ledger.is_dir():
+        found |= {folder.name for folder in home.ledger.iterdir() if folder.is_dir()}
+    if home.store.is_dir():
+        for kind in ("batches", "verdicts", "controls"):
+            found |= {row["model"] for row in Store(home.store).rows(kind)}
+    repository = existing_repository(home.repository, home.cache)
+    if repository is not None:
+        for name, head in repository.branches("landing-"):
+            found.add(repository.commit(head).metadata.get("mlops.model", name.split("-")[1]))
+        for info in repository.objects(MAIN):
+            stage = info.path.split("/")
+            if len(stage) == 3 and stage[1] in KINDS:
+                found.add(stage[0])
+    return sorted(found)
