@@ -99,7 +99,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check what is declared, before it runs: each fault on a line, with file and line."""
-    from mlops_assets.cli import checking
+    from mlops_assets.cli import check as checking
 
     if data is None and (window is not None or labels is not None):
         raise typer.BadParameter("goes with --data only", param_hint="--window, --labels")
@@ -137,7 +137,7 @@ def land(
     as_json: AsJson = False,
 ) -> None:
     """Land one window's batch or labels: checked at once, ingested by the daemon."""
-    from mlops_assets.cli.landing import land_file
+    from mlops_assets.cli.land import land_file
 
     outcome = land_file(model, file, window=window, labels=labels, replace=replace, jump=jump)
     if as_json:
@@ -161,7 +161,7 @@ def withdraw(
     as_json: AsJson = False,
 ) -> None:
     """Take back what landed: a file that waits, or the rows of an ingested window."""
-    from mlops_assets.cli.withdrawing import withdraw_window
+    from mlops_assets.cli.withdraw import withdraw_window
 
     outcome = withdraw_window(model, window, labels=labels, reason=reason)
     if as_json:
@@ -203,7 +203,7 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Bring in history: every file of a folder, or of a DVC project, lands as windows, checked."""
-    from mlops_assets.cli.importing import import_history
+    from mlops_assets.cli.import_ import import_history
 
     if path and rev is None:
         raise typer.BadParameter("goes with --rev only", param_hint="--path")
@@ -256,7 +256,7 @@ def replay(
         raise typer.BadParameter("goes with --policy only", param_hint="--plot, or a file")
     with interruptible():
         if policy:
-            from mlops_assets.cli.judging import judge_policies
+            from mlops_assets.cli.policies import judge_policies
 
             files = [*policy, *(further or ())]
             judged = judge_policies(model, files, since=since, until=until, plot=plot)
@@ -296,7 +296,7 @@ def status(
 @app.command()
 def log(model: Model, *, as_json: AsJson = False) -> None:
     """Show the ledger: every promotion and refusal, with the gates that were read."""
-    from mlops_assets.cli.ledger import read_log, show_log
+    from mlops_assets.cli.log import read_log, show_log
 
     entries = read_log(model)
     if as_json:
@@ -308,7 +308,7 @@ def log(model: Model, *, as_json: AsJson = False) -> None:
 @app.command()
 def retrain(model: Model, *, reason: Reason = "", as_json: AsJson = False) -> None:
     """Ask for a retraining now; cooldown and pause don't hold it back, an unfair comparison does."""
-    from mlops_assets.cli.control import ask_for_retraining
+    from mlops_assets.cli.retrain import ask_for_retraining
 
     with interruptible():
         outcome = ask_for_retraining(model, reason)
@@ -321,7 +321,7 @@ def retrain(model: Model, *, reason: Reason = "", as_json: AsJson = False) -> No
 @app.command()
 def pause(model: Model, *, reason: Reason = "") -> None:
     """Hold back every retraining that nobody asked for by hand, until `mlops resume`."""
-    from mlops_assets.cli.control import set_paused
+    from mlops_assets.cli.retrain import set_paused
 
     stdout.print(set_paused(model, "pause", reason), markup=False)
 
@@ -329,7 +329,7 @@ def pause(model: Model, *, reason: Reason = "") -> None:
 @app.command()
 def resume(model: Model, *, reason: Reason = "") -> None:
     """End a pause."""
-    from mlops_assets.cli.control import set_paused
+    from mlops_assets.cli.retrain import set_paused
 
     stdout.print(set_paused(model, "resume", reason), markup=False)
 
@@ -359,7 +359,7 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Remove the data that nothing reaches any more, safely beside whatever runs."""
-    from mlops_assets.cli.keeping import collect_garbage, said_of
+    from mlops_assets.cli.retire import collect_garbage, said_of
 
     with interruptible():
         collection = collect_garbage(grace, keep_days, dry_run=dry_run)
@@ -378,7 +378,7 @@ def retire(
     as_json: AsJson = False,
 ) -> None:
     """Release the data of a version that nobody is to rebuild any more."""
-    from mlops_assets.cli.keeping import retire_version
+    from mlops_assets.cli.retire import retire_version
 
     outcome = retire_version(model, version, reason)
     if as_json:
@@ -439,7 +439,7 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Write the home to one file, while whatever runs goes on."""
-    from mlops_assets.cli.copying import back_up, said_of_backup
+    from mlops_assets.cli.backup import back_up, said_of_backup
 
     with interruptible():
         taken = back_up(file)
@@ -459,7 +459,7 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Bring the home back from a backup, whole or not at all."""
-    from mlops_assets.cli.copying import restore_from, said_of_restoring
+    from mlops_assets.cli.backup import restore_from, said_of_restoring
 
     with interruptible():
         restored = restore_from(file, replace=replace)
@@ -476,7 +476,7 @@ def migrate(
     as_json: AsJson = False,
 ) -> None:
     """Move the embedded repository with its whole history to a lakeFS server; old ids still resolve."""
-    from mlops_assets.cli.migrating import migrate_to, said_of
+    from mlops_assets.cli.migrate import migrate_to, said_of
 
     with interruptible():
         moved = migrate_to(to)

@@ -30,8 +30,8 @@ from mlops_assets.batches.landing import (
 )
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.batches.reading import checksum, ending, stem
-from mlops_assets.cli.control import write_control
 from mlops_assets.cli.output import called, shown, stderr, stdout
+from mlops_assets.cli.retrain import write_control
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import BatchRefusedError, DeclarationError, HomeError, UnknownNameError
 from mlops_assets.learning.metrics import metric_named

@@ -198,7 +198,7 @@ def test_time_does_not_go_back(tmp_path: Path) -> None:
     assert tiny.outcome(project)["windows"] == []
 
 
-@pytest.mark.slow  # two replays; what an import leaves is in test_importing.py
+@pytest.mark.slow  # two replays; what an import leaves is in test_import.py
 def test_an_imported_history_is_played_as_a_declared_one(
     tmp_path: Path, undisturbed: tuple[Path, dict[str, Any], float]
 ) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.batches.landing import Landing, landings
-from mlops_assets.cli.landing import check_landing
+from mlops_assets.cli.land import check_landing
 from mlops_assets.cli.replay import Summary, reconsider_refused, replay_model
 from tests import tiny
 from tests.conftest import Played, reopen

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.cli.landing import Outcome, land_file
+from mlops_assets.cli.land import Outcome, land_file
 from mlops_assets.errors import BatchRefusedError
 from tests import tiny
 from tests.conftest import Played

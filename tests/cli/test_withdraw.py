@@ -13,9 +13,9 @@ from mlops_assets.batches import withdrawing
 from mlops_assets.batches.landing import Landing, landings, publish
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.batches.withdrawing import Withdrawal
-from mlops_assets.cli.landing import land_file
+from mlops_assets.cli.land import land_file
 from mlops_assets.cli.verify import verify_models
-from mlops_assets.cli.withdrawing import withdraw_window
+from mlops_assets.cli.withdraw import withdraw_window
 from mlops_assets.errors import ConflictError, HomeError, UnknownNameError
 from mlops_assets.monitoring.due import due
 from mlops_assets.monitoring.twins import Twins
@@ -151,7 +151,7 @@ def test_nothing_is_withdrawn_under_the_hands_of_a_run(
         played.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
         return done
 
-    monkeypatch.setattr("mlops_assets.cli.withdrawing.withdraw", late)
+    monkeypatch.setattr("mlops_assets.cli.withdraw.withdraw", late)
     with pytest.raises(HomeError, match="began to work on 2024-01-01 of tiny at this very moment"):
         withdraw(0)
     # and while it works, nothing is touched

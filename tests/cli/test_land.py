@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_assets.cli.landing import Outcome
+from mlops_assets.cli.land import Outcome
 
 
 @pytest.mark.parametrize(

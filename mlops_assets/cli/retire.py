@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from mlops_assets.cli.control import who
 from mlops_assets.cli.output import stderr
+from mlops_assets.cli.retrain import who
 from mlops_assets.errors import RefNotFoundError, RegistryError, UnknownNameError, VersionsError
 from mlops_assets.home import Home
 from mlops_assets.monitoring.known import known_models

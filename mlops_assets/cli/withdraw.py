@@ -6,7 +6,7 @@ from typing import Any
 
 from mlops_assets.batches.landing import Kind
 from mlops_assets.batches.withdrawing import Withdrawal, withdraw
-from mlops_assets.cli.control import who
+from mlops_assets.cli.retrain import who
 from mlops_assets.errors import HomeError, UnknownNameError
 from mlops_assets.instance import report_withdrawn, run_at_work
 from mlops_assets.monitoring.withdrawal import record_withdrawal

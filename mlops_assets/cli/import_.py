@@ -134,8 +134,8 @@ def import_history(
         MlopsError: no such model, folder, project or revision, or nothing in it to import.
 
     """
-    from mlops_assets.cli.control import write_control
-    from mlops_assets.cli.landing import failing
+    from mlops_assets.cli.land import failing
+    from mlops_assets.cli.retrain import write_control
     from mlops_assets.instance import report_checks
     from mlops_assets.records.store import Store
     from mlops_assets.versions import open_repository

@@ -125,7 +125,7 @@ def land_file(
     """
     from mlops_assets.batches.landing import Kind, delivered, newest, put
     from mlops_assets.batches.maturity import refuse_jump
-    from mlops_assets.cli.control import write_control
+    from mlops_assets.cli.retrain import write_control
     from mlops_assets.records.store import Store
     from mlops_assets.versions import open_repository
 
