@@ -15,7 +15,14 @@ from mlops_assets.decisions.staleness import (
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.meaning import Meaning, Series
 from mlops_assets.monitoring.measure import measure
-from mlops_assets.monitoring.staleness import judge, judged_so_far, months, policy, stand, unjudged
+from mlops_assets.monitoring.staleness import (
+    compared_so_far,
+    judge,
+    months,
+    policy,
+    stand,
+    unjudged,
+)
 from mlops_assets.monitoring.twins import Twins
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 
@@ -103,8 +110,8 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
             "known_commit": judged.commit,
             "meaning": series.digest("staleness"),
         }
-        rows = {**judged_so_far(declaration, records), window: row}
-        standing = stand(declaration, series, rows.values(), landed, entry, window)
+        compared = compared_so_far(declaration, records, series, entry) | {window: found}
+        standing = stand(declaration, landed, entry.window, window, compared.get)
         row |= {
             "cost": standing.cost,
             "total": standing.total,

@@ -12,7 +12,7 @@ from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.batches.objects import scan
 from mlops_assets.declaration import Declaration
 from mlops_assets.declaration.sections import Task
-from mlops_assets.learning.frames import frame_of
+from mlops_assets.learning.frames import declared_frame
 from mlops_assets.learning.training_set import TARGET
 from mlops_assets.monitoring.meaning import Meaning
 from mlops_assets.monitoring.rows import joined
@@ -66,19 +66,13 @@ def gather(
         NotYetError: it is too early.
 
     """
-    training, gates = declaration.training, declaration.gates
     commit = versions.resolve(MAIN)  # once; everything below reads by it
     mature = landed_windows(versions, declaration, commit).mature
     made = {info.path for info in versions.objects(commit, f"{declaration.name}/features/")}
     # a window whose features could not be made must not keep all others from being learnt
     left_out = [w for w in mature if declaration.path("features", w) not in made]
     mature = tuple(window for window in mature if window not in left_out)
-    frame = frame_of(
-        mature,
-        least=training.first_after,
-        newest=training.frame_windows,
-        holdout=gates.holdout_windows,
-    )
+    frame = declared_frame(declaration, mature)
     inputs = {
         info.path: info.checksum
         for stage in ("features", "labels")

@@ -18,8 +18,7 @@ from mlops_assets.decisions.hindsight import Best, hindsight, share_of
 from mlops_assets.decisions.staleness import default_cost
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import TrainingError
-from mlops_assets.learning.frames import frame_of
-from mlops_assets.sensors.facts import rules_of
+from mlops_assets.learning.frames import declared_frame
 
 
 @dataclass(frozen=True)
@@ -144,10 +143,7 @@ class Backtest:
 
     def course(self, declaration: Declaration, head_start: int = 0) -> Course:
         """Return a policy's course, not yet played."""
-        rules = rules_of(declaration)
-        return Course(
-            declaration, self.models, self.verdicts, self.twins, self.gates, rules, head_start
-        )
+        return Course(declaration, self.models, self.verdicts, self.twins, self.gates, head_start)
 
     def played(self, policy: Policy, best: Best, *, cost: float, head_start: int = 0) -> Played:
         """Play a policy and value it at a cost."""
@@ -180,16 +176,10 @@ class Backtest:
 
     def candidates(self) -> dict[str, Mark]:
         """Return turn -> what a retraining after it would have promoted, gates left aside."""
-        training, gates = self.declaration.training, self.declaration.gates
         found: dict[str, Mark] = {}
         for turn in [self.frozen.window, *self.served][:-1]:
             mature = self.history.landed(turn).mature
-            frame = frame_of(
-                mature,
-                least=training.first_after,
-                newest=training.frame_windows,
-                holdout=gates.holdout_windows,
-            )
+            frame = declared_frame(self.declaration, mature)
             mark = self.models.mark(frame.windows)
             if turn != self.frozen.window and mark not in found.values():
                 found[turn] = mark

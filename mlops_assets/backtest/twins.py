@@ -11,7 +11,7 @@ from mlops_assets.backtest.history import WINDOW
 from mlops_assets.backtest.models import Models
 from mlops_assets.declaration import load
 from mlops_assets.errors import FeatureError, TrainingError
-from mlops_assets.learning.frames import frame_of
+from mlops_assets.learning.frames import declared_frame
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import TARGET
 from mlops_assets.learning.twins import MOST_ROWS, Comparison, compare_twins, draws, fit_twin
@@ -51,12 +51,7 @@ class Twins:
             for one in history.windows
             if one < window and one in history.labelled and declaration.matures(one) <= begins
         ]
-        frame = frame_of(
-            known,
-            least=declaration.training.first_after,
-            newest=declaration.training.frame_windows,
-            holdout=declaration.gates.holdout_windows,
-        )
+        frame = declared_frame(declaration, known)
         return frame.windows
 
     def fitted(self, windows: Windows) -> FittedModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mlops_assets.declaration import Declaration
 from mlops_assets.errors import NotYetError, TrainingError
 from mlops_assets.words import counted
 
@@ -51,3 +52,19 @@ def frame_of(mature: Sequence[str], *, least: int, newest: int | None, holdout: 
         )
     windows = tuple(mature if newest is None else mature[-(newest + holdout) :])
     return Frame(windows, windows[len(windows) - holdout :])
+
+
+def declared_frame(declaration: Declaration, mature: Sequence[str]) -> Frame:
+    """Choose the windows of a training set as a model declares it; see `frame_of`.
+
+    Raises:
+        NotYetError: there are too few mature windows.
+        TrainingError: all of them would be held out.
+
+    """
+    return frame_of(
+        mature,
+        least=declaration.training.first_after,
+        newest=declaration.training.frame_windows,
+        holdout=declaration.gates.holdout_windows,
+    )

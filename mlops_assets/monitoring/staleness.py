@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mlops_assets.batches.maturity import LandedWindows
 from mlops_assets.batches.objects import scan
@@ -28,7 +28,6 @@ from mlops_assets.monitoring.meaning import Series
 from mlops_assets.monitoring.measure import kpi, measure
 from mlops_assets.monitoring.rows import features_of
 from mlops_assets.monitoring.twins import Twins
-from mlops_assets.records.memory import Rows
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 
@@ -104,42 +103,59 @@ def champion_staleness(
         DeclarationError: no cost was declared, and none follows from the champion's first value.
 
     """
-    rows = judged_so_far(declaration, store).values()
-    series = Series.of(declaration, store)
-    return stand(declaration, series, rows, landed, entry, landed.newest or entry.window)
+    compared = compared_so_far(declaration, store, Series.of(declaration, store), entry)
+    return stand(declaration, landed, entry.window, landed.newest or entry.window, compared.get)
 
 
-def judged_so_far(declaration: Declaration, store: Store) -> Rows:
-    """Return by window what `stand` looks at."""
-    columns = ("champion", "since", "measure", "meaning", "gain", "reason", "served")
-    return store.newest("staleness", *columns, model=declaration.name)
+def compared_so_far(
+    declaration: Declaration, store: Store, series: Series, entry: Entry
+) -> dict[str, Comparison]:
+    """Return by window how the twins did that stood for an entry's champion and a retraining."""
+    columns = (
+        "champion", "since", "measure", "meaning", "fresh", "served", "gain", "rows", "reason",
+    )  # fmt: skip
+    rows = store.newest("staleness", *columns, model=declaration.name)
+    return {
+        window: Comparison(row["fresh"], row["served"], row["gain"], row["rows"], row["reason"])
+        for window, row in rows.items()
+        if (row["champion"], row["since"]) == (entry.version, entry.window)
+        and series.holds("staleness", row)
+    }
 
 
 def stand(
     declaration: Declaration,
-    series: Series,
-    rows: Iterable[Mapping[str, Any]],
     landed: LandedWindows,
-    entry: Entry,
+    since: str,
     until: str,
+    compared: Callable[[str], Comparison | None],
 ) -> Staleness:
-    """Sum up the windows that an entry's champion served, up to one of them."""
-    of_it = {
-        row["window"]: row
-        for row in rows
-        if (row["champion"], row["since"]) == (entry.version, entry.window)
-        and series.holds("staleness", row)
-    }
-    served = [window for window in landed.batches if entry.window < window <= until]
+    """Sum up the windows that a champion served.
+
+    Args:
+        declaration: of the model.
+        landed: which windows landed.
+        since: the champion serves from the window after this one on.
+        until: the last window that counts.
+        compared: how the twins did on a window; None where it was not judged.
+
+    Raises:
+        DeclarationError: no cost was declared, and none follows from the champion's first value.
+
+    """
     length = months(declaration)
-    differences = [
-        TwinDifference(window, length, of_it[window]["gain"], of_it[window]["reason"])
-        if window in of_it
-        else TwinDifference(window, length, None, unjudged(declaration, landed, window))
-        for window in served
-    ]
-    judged = (of_it[window] for window in served if window in of_it)
-    first = next((row["served"] for row in judged if row["gain"] is not None), None)
+    differences, first = [], None
+    for window in landed.batches[bisect_right(landed.batches, since) :]:
+        if window > until:
+            break
+        found = compared(window)
+        if found is None:
+            why = unjudged(declaration, landed, window)
+            differences.append(TwinDifference(window, length, None, why))
+            continue
+        differences.append(TwinDifference(window, length, found.gain, found.reason))
+        if first is None and found.gain is not None:
+            first = found.champion
     return staleness(
         differences, cost(declaration, first), measure=measure(declaration).partition(" ")[0]
     )

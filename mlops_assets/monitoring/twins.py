@@ -22,7 +22,7 @@ from mlops_assets.errors import StoreError, TrainingError
 from mlops_assets.features.expressions import code_version
 from mlops_assets.learning.environment import libraries
 from mlops_assets.learning.fingerprint import fingerprint, of_libraries
-from mlops_assets.learning.frames import frame_of
+from mlops_assets.learning.frames import declared_frame
 from mlops_assets.learning.training import LEARNING_VERSION, FittedModel
 from mlops_assets.learning.training_set import TARGET, WINDOW
 from mlops_assets.learning.twins import MOST_ROWS, PARAMETERS, ROUNDS, draws, fit_twin
@@ -92,12 +92,7 @@ class Twins:
         begins = declaration.windows.begins(window)
         landed = self._landed(commit)
         mature = [one for one in landed if one < window and declaration.matures(one) <= begins]
-        frame = frame_of(
-            mature,
-            least=declaration.training.first_after,
-            newest=declaration.training.frame_windows,
-            holdout=declaration.gates.holdout_windows,
-        )
+        frame = declared_frame(declaration, mature)
         return Known(commit, {one: landed[one] for one in frame.windows})
 
     def known_to(self, promotion: Entry) -> Known:

@@ -1,7 +1,7 @@
 """Evidence starts `<model>__retrain`, or is held back; either way a row says why."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -10,9 +10,10 @@ import dagster as dg
 from mlops_assets.assets.request import CAUSE_TAG, REASON_TAG, TRIGGER_TAG
 from mlops_assets.batches.landing import MAIN
 from mlops_assets.batches.maturity import LandedWindows, landed_windows, missing_windows
-from mlops_assets.decisions.governor import Code, Decision, Evidence, changed, first, govern
+from mlops_assets.decisions.governor import Code, Decision, Evidence, changed
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.due import due
+from mlops_assets.monitoring.loop import decide
 from mlops_assets.monitoring.meaning import (
     Meaning,
     begin,
@@ -22,6 +23,7 @@ from mlops_assets.monitoring.meaning import (
     remember,
 )
 from mlops_assets.monitoring.reconciliation import reconcile
+from mlops_assets.monitoring.recorded import RecordedSituation
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import (
@@ -31,11 +33,10 @@ from mlops_assets.resources import (
     StoreResource,
 )
 from mlops_assets.sensors.data import may_run
-from mlops_assets.sensors.facts import Situation, rules_of
 from mlops_assets.sensors.notes import note
 from mlops_assets.sensors.reaching import reaching
 from mlops_assets.sensors.recovery import end_dead_runs, stopped_sensors
-from mlops_assets.sensors.runs import request_tags, unfinished
+from mlops_assets.sensors.runs import Retrainings, request_tags, unfinished
 
 MOST_GAPS = 300  # that one tick notes, each shown in Dagster too: the next tick notes more
 
@@ -80,12 +81,13 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         running = unfinished(context.instance, declaration.name, "retrain")
         if not running:
             reconcile(declaration, mlops_ledger.get(), records, mlops_registry.registry)
-        situation = Situation.read(declaration, landed, records, mlops_ledger.get(), running)
+        runs = Retrainings(context.instance, declaration.name, running)
+        situation = RecordedSituation.read(declaration, landed, records, mlops_ledger.get(), runs)
         cursor = seen_until(context.cursor)
         noted += note_gaps(declaration, landed, records)
-        cursor, passed = overtaken(declaration, landed, records, situation.champion, cursor)
+        cursor, passed = overtaken(declaration, landed, records, situation.in_force, cursor)
         noted += [row for one in passed for row in record(declaration, records, landed, one)]
-        weighed = weigh(context, declaration, landed, records, situation)
+        weighed = weigh(context, declaration, records, situation, runs)
         said = weighed.said or ["no evidence for a retraining"]
         if stopped:
             said.append(
@@ -113,9 +115,9 @@ class Weighed:
 def weigh(
     context: dg.SensorEvaluationContext,
     declaration: Declaration,
-    landed: LandedWindows,
     store: Store,
-    situation: Situation,
+    situation: RecordedSituation,
+    runs: Retrainings,
 ) -> Weighed:
     """Decide on each piece of evidence; one that can't be weighed is told, and stops no other."""
     weighed = Weighed()
@@ -125,25 +127,15 @@ def weigh(
         context.log.error(problem, exc_info=error)
         weighed.said.append(problem)
 
-    evidence = first(situation.evidence(failed))
-    tries = situation.tried(context.instance, evidence)
-    for one in evidence:
-        try:
-            facts = situation.facts(one, tries)
-        except Exception as error:  # noqa: BLE001  # the next tick looks at it again
-            failed(one.cause, error)
-            continue
-        if weighed.requests:  # one at a time, also within a tick
-            cause = weighed.requests[0].tags[CAUSE_TAG]
-            facts = replace(facts, in_flight_minutes=0.0, in_flight_cause=cause)
-        decided = govern(one, facts, rules_of(declaration))
+    for one, decided in decide(situation, failed):
         if decided is None:
             weighed.said.append("a retraining for it is running")
             continue
-        weighed.noted.extend(record(declaration, store, landed, decided))
+        weighed.noted.extend(record(declaration, store, situation.landed, decided))
         weighed.said.append(decided.reason)
         if decided.retrain:
-            weighed.requests.append(request(declaration, decided, tries[one.cause].number))
+            number = runs.tried([one.cause])[one.cause].number
+            weighed.requests.append(request(declaration, decided, number))
     return weighed
 
 

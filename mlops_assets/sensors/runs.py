@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -17,7 +17,9 @@ import dagster as dg
 from dagster._core.events import DagsterEventType, RunFailureReason
 
 from mlops_assets import clock
+from mlops_assets.assets.request import CAUSE_TAG
 from mlops_assets.monitoring.due import MEASURING, SCORING
+from mlops_assets.monitoring.situation import Running
 from mlops_assets.resources import KIND_TAG, MODEL_TAG
 
 Kind = Literal["ingest", "retrain"]
@@ -167,6 +169,42 @@ def by_tag(
         for record in instance.get_run_records(asked):
             found[record.dagster_run.tags[tag]].append(record)
     return found
+
+
+@dataclass(frozen=True)
+class Retrainings:
+    """What Dagster knows of one model's retrainings: a situation's `Runs`.
+
+    Attributes:
+        instance: is asked for the runs of a cause, once.
+        model: whose.
+        unfinished: those that have not ended, as they were read when the tick began.
+
+    """
+
+    instance: dg.DagsterInstance
+    model: str
+    unfinished: Sequence[dg.RunRecord]
+    _tried: dict[str, Tried] = field(default_factory=dict, repr=False)
+
+    @property
+    def running(self) -> list[Running]:
+        """Those that have not ended."""
+        return [
+            Running(
+                record.dagster_run.tags.get(CAUSE_TAG) or "a run started by hand",
+                age_minutes(record),
+            )
+            for record in self.unfinished
+        ]
+
+    def tried(self, causes: Sequence[str]) -> dict[str, Tried]:
+        """Return what became of the runs for each cause."""
+        unknown = [cause for cause in causes if cause not in self._tried]
+        for cause, records in by_tag(self.instance, CAUSE_TAG, unknown).items():
+            own = [record for record in records if is_of(record.dagster_run, self.model)]
+            self._tried[cause] = tried(own)
+        return {cause: self._tried[cause] for cause in causes}
 
 
 def since_other_work(

@@ -11,9 +11,11 @@ from mlops_assets.cli.log import read_log
 from mlops_assets.cli.retire import collect_garbage, retire_version, said_of
 from mlops_assets.cli.verify import verify_models
 from mlops_assets.errors import RegistryError, RepositoryCorruptError, UnknownNameError
+from mlops_assets.monitoring.loop import Weighing
 from mlops_assets.monitoring.reconciliation import reconcile
+from mlops_assets.monitoring.recorded import RecordedSituation
+from mlops_assets.monitoring.situation import EndAtOnce
 from mlops_assets.resources import RegistryResource
-from mlops_assets.sensors.facts import Situation
 from tests import tiny
 from tests.conftest import Played
 
@@ -90,7 +92,12 @@ def test_a_retired_version_is_released_and_all_else_stays(replaced: Played) -> N
     # when it is retired
     declaration = replaced.player.declaration
     landed = landed_windows(repository, declaration, "main")
-    since = Situation.read(declaration, landed, replaced.store, ledger).since_training
+
+    def since_training() -> int | None:
+        situation = RecordedSituation.read(declaration, landed, replaced.store, ledger, EndAtOnce())
+        return Weighing(situation).since_training
+
+    since = since_training()
     outcome = retire_version("tiny", "1", "the audit is over")
     assert (outcome["outcome"], outcome["branch"]) == ("retired", "pinned-tiny-v1")
     # then the ledger says so, who serves is as it was, and nothing is decided anew
@@ -101,7 +108,7 @@ def test_a_retired_version_is_released_and_all_else_stays(replaced: Played) -> N
     assert ledger.in_force("tiny", tiny.window(7)) == first
     assert list(ledger.retired("tiny")) == [1]
     assert reconcile(declaration, ledger, replaced.store, RegistryResource().registry) == []
-    assert Situation.read(declaration, landed, replaced.store, ledger).since_training == since
+    assert since_training() == since
     # and doing it again changes nothing
     assert retire_version("tiny", "v1", "")["outcome"] == "unchanged"
     assert read_log("tiny")[-1] == log

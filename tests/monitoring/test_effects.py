@@ -20,10 +20,10 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.monitoring.due import MEASURING, UNIT, unmeasured
 from mlops_assets.monitoring.effects import EFFECTS, EXPLAINED, Effect
+from mlops_assets.monitoring.loop import rules_of
 from mlops_assets.monitoring.meaning import Meaning, Series, other_windows, remember
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
-from mlops_assets.sensors.facts import rules_of
 
 HERE = "tests.monitoring.expressions"
 FIXED = {"reference": "fixed", "reference_from": "2013-01-07", "reference_until": "2013-02-04"}

@@ -8,9 +8,11 @@ import pytest
 from mlops_assets.batches.maturity import LandedWindows
 from mlops_assets.decisions.staleness import TwinDifference, staleness
 from mlops_assets.declaration import Declaration
+from mlops_assets.monitoring.loop import Weighing, against_drift
+from mlops_assets.monitoring.recorded import RecordedSituation
+from mlops_assets.monitoring.situation import EndAtOnce
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Draft, Ledger
-from mlops_assets.sensors.facts import Situation, against_drift
 from tests import tiny
 from tests.conftest import open_project
 
@@ -18,6 +20,14 @@ from tests.conftest import open_project
 @pytest.fixture
 def declaration(tmp_path: Path, fresh_mlflow: Path) -> Declaration:
     return open_project(tiny.make_project(tmp_path / "project", 3), fresh_mlflow).player.declaration
+
+
+def weighing(
+    declaration: Declaration, landed: LandedWindows, folder: Path, ledger: Ledger
+) -> Weighing:
+    """Return what is weighed of a ledger beside which nothing is recorded and nothing runs."""
+    store = Store(folder / "store")
+    return Weighing(RecordedSituation.read(declaration, landed, store, ledger, EndAtOnce()))
 
 
 @pytest.mark.parametrize(
@@ -58,11 +68,11 @@ def test_a_declaration_that_begins_later_now_leaves_attempts_of_before_out(
     held = tuple(tiny.window(number) for number in (4, 5, 6))
     landed = LandedWindows(held, held, held, later.windows.ends(held[-1]))
 
-    situation = Situation.read(later, landed, Store(tmp_path / "store"), ledger)
+    found = weighing(later, landed, tmp_path, ledger)
 
-    assert [one.window for one in situation.attempts] == [tiny.window(5)]
-    assert situation.since_training == 1
-    assert situation.evidence(lambda what, error: pytest.fail(f"{what}: {error}")) == []
+    assert [one.window for one in found.attempts] == [tiny.window(5)]
+    assert found.since_training == 1
+    assert found.evidence(lambda what, error: pytest.fail(f"{what}: {error}")) == []
 
 
 def test_a_trigger_that_fails_keeps_no_other_from_being_heard(
@@ -84,8 +94,9 @@ def test_a_trigger_that_fails_keeps_no_other_from_being_heard(
     landed = LandedWindows(held, held, held, asked.windows.ends(held[-1]))
     told: list[str] = []
 
-    situation = Situation.read(asked, landed, Store(tmp_path / "store"), ledger)
-    found = situation.evidence(lambda what, error: told.append(f"{what}: {error}"))
+    found = weighing(asked, landed, tmp_path, ledger).evidence(
+        lambda what, error: told.append(f"{what}: {error}")
+    )
 
     assert [one.trigger for one in found] == ["schedule"]
     assert len(told) == 1
