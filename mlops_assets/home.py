@@ -91,8 +91,8 @@ class Home:
 
     @property
     def ledger(self) -> Path:
-        """The folder of the record of promotions."""
-        return self.root / "ledger"
+        """The folder of the record of promotions (`MLOPS_LEDGER`)."""
+        return _named("MLOPS_LEDGER") or self.root / "ledger"
 
     @property
     def mlflow(self) -> str:

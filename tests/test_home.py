@@ -44,6 +44,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "DAGSTER_HOME",
         "MLOPS_REPOSITORY",
         "MLOPS_STORE",
+        "MLOPS_LEDGER",
         "MLFLOW_TRACKING_URI",
     ):
         monkeypatch.delenv(name, raising=False)
@@ -97,24 +98,30 @@ def test_a_variable_points_each_part_elsewhere(
     monkeypatch.setenv("MLOPS_HOME", "~/mine")
     monkeypatch.setenv("DAGSTER_HOME", "~/dagster")
     monkeypatch.setenv("MLOPS_STORE", "~/store")
+    monkeypatch.setenv("MLOPS_LEDGER", "~/ledger")
     monkeypatch.setenv("MLOPS_REPOSITORY", "lakefs://data")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
 
     assert Home.find() == Home(tmp_path.resolve() / "mine")
     assert home.dagster == tmp_path.resolve() / "dagster"
     assert home.store == tmp_path.resolve() / "store"
+    assert home.ledger == tmp_path.resolve() / "ledger"
     assert home.repository == "lakefs://data"
     assert home.mlflow == "http://mlflow:5000"
     assert home.mlflow_artifacts is None
 
 
 def test_a_variable_that_is_empty_is_none(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = (home.dagster, home.store, home.repository, home.mlflow, home.mlflow_artifacts)
-    for name in ("DAGSTER_HOME", "MLOPS_STORE", "MLOPS_REPOSITORY", "MLFLOW_TRACKING_URI"):
-        monkeypatch.setenv(name, "")
+    def parts() -> tuple[object, ...]:
+        local = (home.dagster, home.store, home.ledger)
+        return (*local, home.repository, home.mlflow, home.mlflow_artifacts)
 
-    after = (home.dagster, home.store, home.repository, home.mlflow, home.mlflow_artifacts)
-    assert after == before
+    before = parts()
+    for name in ("DAGSTER_HOME", "MLOPS_STORE", "MLOPS_LEDGER", "MLOPS_REPOSITORY"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+
+    assert parts() == before
 
 
 def test_artifacts_of_a_home_with_a_space_are_a_url() -> None:
@@ -174,7 +181,7 @@ def test_a_link_that_somebody_else_made_is_not_followed(
         plain(odd)
 
 
-@pytest.mark.parametrize("variable", ["MLOPS_HOME", "DAGSTER_HOME", "MLOPS_STORE"])
+@pytest.mark.parametrize("variable", ["MLOPS_HOME", "DAGSTER_HOME", "MLOPS_STORE", "MLOPS_LEDGER"])
 def test_a_name_that_is_no_folder_is_refused(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,7 +189,7 @@ def test_a_name_that_is_no_folder_is_refused(
     for named in (tmp_path / "loop", Path("~nobody-of-this-name/x")):
         monkeypatch.setenv(variable, str(named))
         with pytest.raises(HomeError, match=f"{variable} is .*, which can't be a folder"):
-            _ = (Home.find().dagster, Home.find().store)
+            _ = (Home.find().dagster, Home.find().store, Home.find().ledger)
 
 
 def test_a_run_waits_for_a_code_server_that_is_loaded_again(

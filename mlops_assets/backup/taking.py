@@ -279,6 +279,8 @@ def _left_out(home: Home) -> tuple[str, ...]:
         found.append(f"Dagster's instance {home.dagster}, which is outside the home")
     if not _is_inside(home, home.store):
         found.append(f"the store {home.store}, which is outside the home")
+    if not _is_inside(home, home.ledger):
+        found.append(f"the ledger {home.ledger}, which is outside the home")
     if home.mlflow_artifacts is None:
         found.append("MLflow, which MLFLOW_TRACKING_URI names")  # its address may hold a password
     return tuple(found)

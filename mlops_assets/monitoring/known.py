@@ -5,14 +5,13 @@ from __future__ import annotations
 from mlops_assets.batches.landing import KINDS, MAIN
 from mlops_assets.home import Home
 from mlops_assets.records.store import Store
+from mlops_assets.registry.ledger import Ledger
 from mlops_assets.versions import existing_repository
 
 
 def known_models(home: Home) -> list[str]:
     """Return the models of which the home holds anything."""
-    found: set[str] = set()
-    if home.ledger.is_dir():
-        found |= {folder.name for folder in home.ledger.iterdir() if folder.is_dir()}
+    found = set(Ledger(home.ledger).models())
     if home.store.is_dir():
         for kind in ("batches", "verdicts", "controls"):
             found |= {row["model"] for row in Store(home.store).rows(kind)}

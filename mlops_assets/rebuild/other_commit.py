@@ -71,8 +71,10 @@ def environment(home: Home, folder: Path) -> dict[str, str]:
     """Return the environment in which the checkout's code comes first and the state is the same."""
     paths = [str(folder), str(folder / "src"), os.environ.get("PYTHONPATH", "")]
     url = home.repository
+    places = {"MLOPS_STORE": home.store, "MLOPS_LEDGER": home.ledger}  # absolute: see below
     changed = {
         **home.environment(),
+        **{name: str(place) for name, place in places.items() if os.environ.get(name)},
         "MLOPS_REPOSITORY": url if "://" in url else str(Path(url).expanduser().absolute()),
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
     }

@@ -76,7 +76,7 @@ def _schema() -> str:
         + ");"
         for kind in KINDS
     ]
-    # inserted, and maybe not yet moved out of incoming: that comes after the file is on the disk
+    # inserted, and maybe not yet marked as indexed: that comes after the file is on the disk
     tables.append("CREATE TABLE store.unsettled (id VARCHAR);")
     script = "\n".join(tables)
     mark = hashlib.sha256(script.encode()).hexdigest()[:16]
@@ -172,7 +172,7 @@ class Index:
     ) -> tuple[int, State]:
         """Add records in the order given; return how many rows were new, and the state then.
 
-        A file may be in the index and wait in incoming still (``is_waiting``, asked by its id):
+        A file may be in the index and not be marked so still (``is_waiting``, asked by its name):
         that is remembered, and it is not added twice.
         """
         with self._attached(read_only=False) as engine:
@@ -195,7 +195,8 @@ class Index:
                     [some[-1]["event_id"], kind],
                 )
             engine.execute("DELETE FROM store.unsettled")
-            unsettled = [*filter(is_waiting, known), *(one.id for one in new)]
+            waiting = (id_ for id_ in known if is_waiting(f"{id_}.json"))
+            unsettled = [*waiting, *(one.id for one in new)]
             engine.execute("INSERT INTO store.unsettled SELECT unnest(?)", [unsettled])
             engine.execute("COMMIT")
         os.utime(self.path)  # to the nanosecond: no two stamps are the same

@@ -1,7 +1,7 @@
 """The store of a home: records and profiles as files, and the index that answers questions.
 
 A record is first a file named by its own hash, complete or absent, that any number of processes
-and machines may add without asking anybody (see `spool`). Whoever reads next brings the index up to
+and machines may add without asking anybody (see `folder`). Whoever reads next brings the index up to
 date, one at a time, under a lock that is held for a tenth of a second at most:
 
     index.duckdb    can be deleted at any time
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,9 +25,11 @@ from filelock import FileLock, Timeout
 
 from mlops_assets.errors import StoreBusyError, StoreError
 from mlops_assets.records import kinds
+from mlops_assets.records.backend import IndexedBackend
+from mlops_assets.records.folder import BlobFolder, RecordFolder
 from mlops_assets.records.index import Index, State, is_damage
+from mlops_assets.records.kinds import Opened
 from mlops_assets.records.memory import Memory, Newest, Row, Rows
-from mlops_assets.records.spool import Spool
 
 T = TypeVar("T")
 Tell = Callable[[int, int], None]
@@ -53,7 +56,9 @@ class Store:
                 "for the store in MLOPS_STORE, or another home in MLOPS_HOME"
             )
         self._lock_timeout = lock_timeout
-        self._spool = Spool(self.root)
+        self._folder = RecordFolder(self.root)
+        self._records: IndexedBackend = self._folder
+        self._blobs = BlobFolder(self.root)
         self._index = Index(self.root / "index.duckdb", lock_timeout)
         self._memory = Memory.of(self.root)
 
@@ -81,15 +86,15 @@ class Store:
 
     def add_blob(self, data: bytes) -> str:
         """Keep a profile or a reference and return its SHA-256, in hex."""
-        return self._spool.add_blob(data)
+        return self._blobs.add(data)
 
     def blob(self, name: str) -> bytes:
         """Return a blob by its id; raises StoreError where it is absent or damaged."""
-        return self._spool.blob(name)
+        return self._blobs.read(name)
 
     def has_blob(self, name: str) -> bool:
         """Whether a blob is there, whole or not."""
-        return self._spool.has_blob(name)
+        return self._blobs.has(name)
 
     def latest(self, kind: str, *, model: str, **equals: Any) -> list[dict[str, Any]]:
         """Return the newest row per key among those that match, sorted by key.
@@ -140,7 +145,7 @@ class Store:
 
     def refresh(self) -> int:
         """Index what came in and return how many rows were new."""
-        return self._brought_in(self._spool.incoming())[0] if self.root.exists() else 0
+        return self._brought_in(self._records.unindexed())[0] if self.root.exists() else 0
 
     def rebuild(self, tell: Tell | None = None) -> int:
         """Make the index again from the files, beside those who read it; return how many files.
@@ -157,27 +162,28 @@ class Store:
 
     def set_aside(self) -> list[str]:
         """Return the names of files that came in and were no records."""
-        return self._spool.set_aside()
+        return self._folder.aside()
 
     def remove(self, blob: str, grace: float, *, rehearse: bool = False) -> int | None:
         """Remove a blob added over ``grace`` seconds ago; return its size in bytes, or None."""
-        return self._spool.remove_blob(blob, grace, rehearse=rehearse)
+        return self._blobs.remove(blob, grace, rehearse=rehearse)
 
     def remove_drafts(self, grace: float) -> int:
         """Remove files that killed writers began over ``grace`` seconds ago; return how many."""
-        return self._spool.remove_drafts(grace)
+        return self._folder.remove_drafts(grace)
 
     def _add(self, kind: str, content: kinds.Content) -> str:
         name = kinds.identity(kind, content)
-        follows, after = None, None
-        if self._spool.has(name):  # then it is the newest of its key, or was before another came
+        if not self._records.add_if_absent(f"{name}.json", kinds.sealed(kind, content)):
+            # then it is the newest of its key, or was before another came
             for row in self._select(kind, kinds.key_of(kind, content), newest=True):
-                follows, after = row["record_id"], row["recorded_at"]
+                follows = row["record_id"]
                 file = kinds.file_of(follows)
-                if kinds.same_content(kind, content, self._spool.record(file)):
+                if kinds.same_content(kind, content, self._records.read(f"{file}.json")):
                     return file
                 name = kinds.identity(kind, content, follows)
-        self._spool.add(name, kinds.sealed(kind, content, follows, after))
+                again = kinds.sealed(kind, content, follows, after=row["recorded_at"])
+                self._records.add_if_absent(f"{name}.json", again)
         if name.startswith(_HELPS) and self._index.stamp() is not None:
             self._help()
         return name
@@ -212,7 +218,7 @@ class Store:
 
     def _current(self) -> State:
         """Index what came in, and return the state of the index."""
-        waiting = self._spool.incoming()
+        waiting = self._records.unindexed()
         known = None if waiting else self._memory.state(self._index)
         return known or self._brought_in(waiting)[1]
 
@@ -235,7 +241,7 @@ class Store:
             if some:
                 # killed before this, the next one finds them in the index, and moves them
                 self._index.flush()
-                self._spool.settle(some)
+                self._records.mark_indexed(some)
                 del waiting[: len(some)]
             if not waiting:
                 return added, state
@@ -246,8 +252,8 @@ class Store:
         new = 0
         state = self._memory.state(self._index) or self._index.state()
         if state is not None and waiting:
-            some, opened = self._spool.opened_in(waiting, _READ_SECONDS)
-            new, state = self._index.insert(opened, self._spool.is_incoming)
+            some, opened = self._opened_in(waiting, _READ_SECONDS)
+            new, state = self._index.insert(opened, self._records.is_unindexed)
         if state is not None:
             self._memory.see(self._index.stamp(), state)
         return some, new, state
@@ -273,7 +279,7 @@ class Store:
     def _made(self) -> int:
         """Make an index where there is none, or one of other tables, unless somebody else does.
 
-        Return how many rows of it are of files in incoming.
+        Return how many rows of it are of files that were in no index.
         """
         with self._rebuilding():
             with self._locked():
@@ -282,35 +288,64 @@ class Store:
             return self._make(None)[1]
 
     def _make(self, tell: Tell | None) -> tuple[int, int]:
-        """Make the index; return how many files it is of, and how many rows are of incoming."""
+        """Make the index; return how many files it is of, and how many rows came in since."""
         draft = Index(self.root / "index.draft.duckdb")
         draft.create()
-        files = self._fill(draft, self._spool.settled(), tell)
+        files = self._fill(draft, self._records.indexed(), tell)
         new = 0
-        for some in _parts([name for name in self._spool.incoming() if name not in files]):
-            opened = self._spool.opened(some)
-            new += draft.insert(opened, self._spool.is_incoming)[0]
+        for some in _parts([name for name in self._records.unindexed() if name not in files]):
+            opened = self._opened(some)
+            new += draft.insert(opened, self._records.is_unindexed)[0]
             files |= {f"{one.id}.json" for one in opened}
         with self._locked():
-            # what the old index has and its inserter, who looks no more, hasn't settled yet; read
-            # before the settled ones are listed, as a file moves from incoming to there, never back
-            late = self._spool.opened(name for name in self._spool.incoming() if name not in files)
+            # what the old index has and its inserter, who looks no more, hasn't marked yet; read
+            # before the marked ones are listed, as a file becomes one of them, and stays one
+            late = self._opened(name for name in self._records.unindexed() if name not in files)
             names = {f"{one.id}.json" for one in late}
-            files |= self._fill(draft, set(self._spool.settled()) - files - names, tell)
-            new += draft.insert(late, self._spool.is_incoming)[0]
+            files |= self._fill(draft, set(self._records.indexed()) - files - names, tell)
+            new += draft.insert(late, self._records.is_unindexed)[0]
             draft.replace(self._index.path)
         return len(files | names), new
 
     def _fill(self, index: Index, files: Iterable[str], tell: Tell | None) -> set[str]:
-        """Insert settled files in the order of time, without holding all of them in memory."""
-        names = [name for _, name in self._spool.moments(files)]
+        """Insert files in the order of time, without holding all of them in memory."""
+        moments = sorted((kinds.moment(self._records.read(name)), name) for name in files)
+        names = [name for _, name in moments]
         done = 0
         for some in _parts(names):
-            index.insert(self._spool.opened(some, settled=True), self._spool.is_incoming)
+            index.insert(self._opened(some), self._records.is_unindexed)
             done += len(some)
             if tell:
                 tell(done, len(names))
         return set(names)
+
+    def _opened(self, names: Iterable[str]) -> list[Opened]:
+        """Read files, in the order of time; set aside what is no record."""
+        found = []
+        for name in names:
+            try:
+                found.append(kinds.opened(name, self._records.read(name)))
+            except FileNotFoundError:
+                continue  # somebody else set it aside
+            except StoreError as error:
+                _log.warning("set aside %s: %s", self._records.set_aside(name), error)
+        return sorted(found, key=lambda one: (one.recorded_at, one.id))
+
+    def _opened_in(self, names: Sequence[str], seconds: float) -> tuple[list[str], list[Opened]]:
+        """Read what came in for so long, the first in any case; return which, and what is new.
+
+        The processor's time counts: where it is slow to come, fewer and larger inserts are quicker.
+        A twin of what is in the index may have come in since.
+        """
+        deadline = time.thread_time() + seconds
+        found: list[Opened] = []
+        for number, name in enumerate(names):
+            if number and time.thread_time() > deadline:
+                names = names[:number]
+                break
+            if not self._records.is_indexed(name):
+                found += self._opened([name])
+        return list(names), sorted(found, key=lambda one: (one.recorded_at, one.id))
 
     def compacting(self) -> contextlib.AbstractContextManager[None]:
         """Keep others from compacting; raises StoreBusyError where another process does."""

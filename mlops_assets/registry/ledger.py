@@ -1,10 +1,8 @@
-"""The append-only record of promotions, refusals and retirements: a file per entry."""
+"""The append-only record of promotions, refusals and retirements: a content per entry."""
 
 from __future__ import annotations
 
-import os
 import re
-import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +11,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlops_assets.errors import LedgerConflictError, RegistryError
+from mlops_assets.records.backend import Backend
+from mlops_assets.records.folder import Folder
 
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ENTRY_FILE = re.compile(r"(\d{6,})\.json")
@@ -71,10 +71,12 @@ class Entry(Draft):
 
 
 class Ledger:
-    """The entries of every model, as files `<root>/<model>/000001.json` and so on.
+    """The entries of every model, `<root>/<model>/000001.json` and so on.
 
     An entry is complete or absent, never changed, and numbered without gaps. Any number of
-    processes may append at once: of two that read the same state one wins.
+    processes may append at once: a number is added if it is absent, so of two that read the same
+    state one wins. It reads the other's entry then. That makes a cause unique as well: whoever adds
+    a number has read all entries before it, and none of them had the cause.
     """
 
     def __init__(self, root: Path) -> None:
@@ -92,7 +94,7 @@ class Ledger:
             RegistryError: the name is refused, the entry makes no sense, or the folder can't
                 be written.
         """
-        folder = self._folder(model)
+        backend = self._backend(model)
         if entry.event == "promoted" and entry.version is None:
             raise RegistryError(f"{model}: a promotion needs the version that is promoted")
         entries = self.entries(model)
@@ -115,20 +117,20 @@ class Ledger:
         )
         text = stamped.model_dump_json(indent=1) + "\n"
         try:
-            _publish(folder / f"{stamped.number:06d}.json", text)
-        except FileExistsError as error:
+            added = backend.add_if_absent(f"{stamped.number:06d}.json", text.encode())
+        except OSError as error:
+            raise RegistryError(
+                f"{model}: the ledger in {self.root} can't be written ({error}); make room, or"
+                " let this user write there"
+            ) from error
+        if not added:
             # the other copy of this very step may have been the faster one
             if (there := _decided(model, self.entries(model), entry)) is not None:
                 return there
             raise LedgerConflictError(
                 f"{model}: entry {stamped.number} was appended by somebody else at the same"
                 " moment; read the ledger again and decide again"
-            ) from error
-        except OSError as error:
-            raise RegistryError(
-                f"{model}: the ledger in {folder} can't be written ({error}); it needs a file"
-                " system with hard links and room on it"
-            ) from error
+            )
         return Entry.model_validate_json(text)
 
     def entries(self, model: str) -> list[Entry]:
@@ -137,20 +139,28 @@ class Ledger:
         Raises:
             RegistryError: the name is refused, an entry can't be read, or one is missing.
         """
-        folder = self._folder(model)
+        backend = self._backend(model)
         try:
-            names = os.listdir(folder)  # noqa: PTH208  # half the time of iterdir, on every read
-        except FileNotFoundError:
-            return []
+            names = backend.names()
         except OSError as error:
             raise RegistryError(f"{model}: the ledger can't be read ({error})") from error
         numbers = sorted(int(found[1]) for name in names if (found := _ENTRY_FILE.fullmatch(name)))
         if numbers != list(range(1, len(numbers) + 1)):
             lost = min(set(range(1, numbers[-1] + 1)) - set(numbers))
             raise RegistryError(
-                f"{model}: entry {lost} is missing from {folder}; restore it from a backup"
+                f"{model}: entry {lost} is missing from {self.root / model}; restore it from a backup"
             )
-        return [_read(folder / f"{number:06d}.json") for number in numbers]
+        return [self._read(model, backend, f"{number:06d}.json") for number in numbers]
+
+    def models(self) -> list[str]:
+        """Return the models that have entries or had them, by name."""
+        if not self.root.is_dir():
+            return []
+        return sorted(
+            folder.name
+            for folder in self.root.iterdir()
+            if folder.is_dir() and _MODEL_NAME.fullmatch(folder.name)
+        )
 
     def champion(self, model: str) -> Entry | None:
         """Return the entry that made the present champion; None if there is no champion.
@@ -187,8 +197,17 @@ class Ledger:
                 found.pop(entry.version, None)
         return found
 
-    def _folder(self, model: str) -> Path:
-        return self.root / check_model_name(model)
+    def _backend(self, model: str) -> Backend:
+        return Folder(self.root / check_model_name(model))
+
+    def _read(self, model: str, backend: Backend, name: str) -> Entry:
+        try:
+            return Entry.model_validate_json(backend.read(name))
+        except (OSError, ValidationError) as error:
+            raise RegistryError(
+                f"ledger entry {self.root / model / name} can't be read; restore it from a backup,"
+                f" or use the version of mlops-assets that wrote it: {error}"
+            ) from error
 
 
 def pinned_branch(model: str, version: int) -> str:
@@ -231,38 +250,3 @@ def _newest(entries: Iterable[Entry]) -> Entry | None:
 
 def _named(version: int | None) -> str:
     return "none" if version is None else f"version {version}"
-
-
-def _read(path: Path) -> Entry:
-    try:
-        return Entry.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise RegistryError(
-            f"ledger entry {path} can't be read; restore it from a backup, or use the version of"
-            f" mlops-assets that wrote it: {error}"
-        ) from error
-
-
-def _publish(path: Path, text: str) -> None:
-    """Make the file appear whole, or raise FileExistsError; durable when this returns."""
-    new_folder = not path.parent.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with staged.open("xb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(staged, path)  # unlike a rename, this never replaces
-    finally:
-        staged.unlink(missing_ok=True)
-    for folder in (path.parent, path.parent.parent) if new_folder else (path.parent,):
-        _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

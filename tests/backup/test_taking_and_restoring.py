@@ -22,7 +22,13 @@ from mlops_assets.home import Home
 from mlops_assets.records.store import Store
 from mlops_assets.versions import open_repository
 
-VARIABLES = ("DAGSTER_HOME", "MLOPS_REPOSITORY", "MLOPS_STORE", "MLFLOW_TRACKING_URI")
+VARIABLES = (
+    "DAGSTER_HOME",
+    "MLOPS_REPOSITORY",
+    "MLOPS_STORE",
+    "MLOPS_LEDGER",
+    "MLFLOW_TRACKING_URI",
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -192,10 +198,12 @@ def test_what_a_home_uses_and_does_not_hold_is_said(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_REPOSITORY", "lakefs://flights")
+    monkeypatch.setenv("MLOPS_LEDGER", str(tmp_path / "ledger"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@mlflow")
     taken = backed_up(home, tmp_path / "b.tgz")
     assert taken.left_out == (
         "the repository lakefs://flights, which its server keeps",
+        f"the ledger {tmp_path / 'ledger'}, which is outside the home",
         "MLflow, which MLFLOW_TRACKING_URI names",
     )
     assert restored(Home(tmp_path / "new"), tmp_path / "b.tgz").header.left_out == taken.left_out

@@ -117,12 +117,12 @@ def history(root: Path, windows: int) -> Store:
     sha, every = "sha256(i || '?')", f"FROM range({windows}) t(i)"
     rows = {
         "verdicts": f"SELECT i * 40, {own}, {sha}, 1, {sha}, {sha}, 500, .5, .7, false, 'stable', "
-        f"repeat('within the limit ', 10), {sha}, '{{\"k\": 1}}', {sha} {every}",
-        "labels": f"SELECT i * 40 + 1, {own}, {sha}, {sha}, 500, 100, 0 {every}",
+        f"repeat('within the limit ', 10), {sha}, '{{\"k\": 1}}', {sha}, NULL, NULL {every}",
+        "labels": f"SELECT i * 40 + 1, {own}, {sha}, {sha}, 500, 100, 0, NULL {every}",
         "staleness": f"SELECT i * 40 + 3, {own}, 1, '2013-01-01', 'auc', .23, .71, .7, .01, '', 500, "
-        f".01, .1, .01, false, repeat('costs less ', 10), {', '.join([sha] * 9)} {every}",
-        "performance": f"SELECT i * 40 + 2, {own}, 1, 'auc', .7, 500, .2, {', '.join([sha] * 5)} "
-        f"{every}",
+        f".01, .1, .01, false, repeat('costs less ', 10), {', '.join([sha] * 9)}, NULL {every}",
+        "performance": f"SELECT i * 40 + 2, {own}, 1, 'auc', .7, 500, .2, {', '.join([sha] * 5)}, "
+        f"NULL {every}",
         "distances": f"SELECT i * 40 + 5 + f, sha256(i || ':' || f), TIMESTAMP '2020-01-01' + "
         f"to_seconds(i), '{MODEL}', {window}, 'feature ' || f, 1, 'ks', random(), 0, .2, .03, 0, "
         f"{sha}, .1, .1, 0 {every}, range({FEATURES}) u(f)",

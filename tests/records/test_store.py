@@ -22,9 +22,9 @@ import pytest
 from filelock import FileLock
 
 from mlops_assets.errors import StoreBusyError, StoreError, UnknownNameError
+from mlops_assets.records.folder import RecordFolder
 from mlops_assets.records.index import Index
 from mlops_assets.records.kinds import KINDS
-from mlops_assets.records.spool import Spool
 from mlops_assets.records.store import Store
 
 KILLED_WHILE = """
@@ -321,7 +321,7 @@ def test_a_rebuild_between_insert_and_settle_loses_nothing(
     store.add("batches", batch("0"))
     store.refresh()
     store.add("batches", batch("1"))
-    flush, listed, others = Index.flush, Spool.incoming, []
+    flush, listed, others = Index.flush, RecordFolder.unindexed, []
 
     def rebuild_beside(index: Index) -> None:
         flush(index)
@@ -329,15 +329,15 @@ def test_a_rebuild_between_insert_and_settle_loses_nothing(
             others.append("rebuilt")
             Store(store.root).rebuild()
 
-    def settle_beside(spool: Spool) -> list[str]:
-        names = listed(spool)
+    def settle_beside(folder: RecordFolder) -> list[str]:
+        names = listed(folder)
         if settles_first and others == ["rebuilt"]:
             others.append("settled")
-            spool.settle(names)
+            folder.mark_indexed(names)
         return names
 
     monkeypatch.setattr(Index, "flush", rebuild_beside)
-    monkeypatch.setattr(Spool, "incoming", settle_beside)
+    monkeypatch.setattr(RecordFolder, "unindexed", settle_beside)
     for number in (2, 3):
         store.refresh()
         store.add("batches", batch(str(number)))

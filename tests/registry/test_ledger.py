@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -171,8 +172,22 @@ def test_what_a_killed_writer_left_is_not_an_entry(ledger: Ledger) -> None:
     assert ledger.append(MODEL, draft("2013-05-06", 2), 1).number == 2
 
 
+def test_a_ledger_of_another_version_is_read_and_goes_on(ledger: Ledger) -> None:
+    folder = ledger.root / MODEL
+    folder.mkdir(parents=True)
+    shutil.copy(Path(__file__).parent / "written.json", folder / "000001.json")
+    before = (folder / "000001.json").read_bytes()
+
+    (entry,) = ledger.entries(MODEL)
+    assert (entry.number, entry.version, entry.cause) == (1, 1, "initial:2024-02-05")
+    assert ledger.append(MODEL, draft("2024-04-01", 2), 1).number == 2
+    assert (folder / "000001.json").read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["000001.json", "000002.json"]
+    assert ledger.models() == [MODEL]
+
+
 _TWO_WRITERS = """
-import json, multiprocessing, sys
+import errno, json, multiprocessing, os, sys
 from pathlib import Path
 from mlops_assets.errors import LedgerConflictError
 from mlops_assets.registry.ledger import Draft, Ledger
@@ -190,6 +205,11 @@ def write(me, root, meet, results):
         except LedgerConflictError:
             results.put((turn, me, None))
 
+def without_links(*_):
+    raise PermissionError(errno.EPERM, "no links here")
+
+if not sys.argv[2]:
+    os.link = without_links
 fork = multiprocessing.get_context("fork")
 meet, results = fork.Barrier(2), fork.SimpleQueue()
 both = [fork.Process(target=write, args=(me, sys.argv[1], meet, results)) for me in (1, 2)]
@@ -200,9 +220,10 @@ print(json.dumps(got))
 """
 
 
-def test_of_two_processes_that_append_at_once_one_wins(ledger: Ledger) -> None:
+@pytest.mark.parametrize("has_links", [True, False])
+def test_of_two_processes_that_append_at_once_one_wins(ledger: Ledger, has_links: bool) -> None:
     told = subprocess.run(
-        [sys.executable, "-c", _TWO_WRITERS, str(ledger.root)],
+        [sys.executable, "-c", _TWO_WRITERS, str(ledger.root), "links" if has_links else ""],
         capture_output=True,
         text=True,
         check=True,
@@ -212,7 +233,8 @@ def test_of_two_processes_that_append_at_once_one_wins(ledger: Ledger) -> None:
     for turn, writer, version in json.loads(told.stdout):
         answers.setdefault(turn, {})[writer] = version
     for turn, answer in answers.items():
-        entries = ledger.entries(f"m{turn}")
+        entries = ledger.entries(f"m{turn}")  # which fails where a number is missing
+        assert len({entry.cause for entry in entries}) == len(entries)
         if turn % 2:  # two copies of one step: both are told the one entry
             assert len(entries) == 1
             assert set(answer.values()) == {entries[0].version}
