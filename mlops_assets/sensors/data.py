@@ -14,11 +14,11 @@ import dagster as dg
 from mlops_assets.assets.commits import partitions
 from mlops_assets.assets.source import SOURCES
 from mlops_assets.declaration import Declaration
+from mlops_assets.monitoring.decision_log import note
 from mlops_assets.monitoring.due import Work, agenda
 from mlops_assets.monitoring.meaning import other_windows
 from mlops_assets.records.store import Store
 from mlops_assets.resources import MODEL_TAG, RepositoryResource, StoreResource
-from mlops_assets.sensors.notes import note
 from mlops_assets.sensors.reaching import reaching
 from mlops_assets.sensors.recovery import end_dead_runs
 from mlops_assets.sensors.runs import (
