@@ -137,14 +137,14 @@ def land(
     as_json: AsJson = False,
 ) -> None:
     """Land one window's batch or labels: checked at once, ingested by the daemon."""
-    from mlops_assets.cli.land import land_file
+    from mlops_assets.cli import land
 
-    outcome = land_file(model, file, window=window, labels=labels, replace=replace, jump=jump)
+    landed = land.land_file(model, file, window=window, labels=labels, replace=replace, jump=jump)
     if as_json:
-        print_json(outcome.as_json())
+        print_json(land.documented(model, file, landed))
     else:
-        outcome.print()
-    if outcome.refused:
+        land.show(model, file, landed, Home.find().holder())
+    if landed.landing is not None and landed.landing.refused:
         raise typer.Exit(1)
 
 
@@ -265,13 +265,13 @@ def replay(
             else:
                 judged.print()
             return
-        from mlops_assets.cli.replay import replay_model
+        from mlops_assets.cli import replay
 
-        summary = replay_model(model, since=since, until=until)
+        summary = replay.replay_model(model, since=since, until=until)
     if as_json:
-        print_json(summary.as_json())
+        print_json(replay.documented(summary))
     else:
-        summary.print()
+        replay.show(summary)
     if not summary.clean:
         raise typer.Exit(1)
 
@@ -283,8 +283,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show what needs you, champion, retrainings, what was held back and why, and the windows."""
-    from mlops_assets.cli.status import read_status
-    from mlops_assets.cli.status_text import show_status
+    from mlops_assets.cli.status import read_status, show_status
 
     found = read_status(model)
     if as_json:
@@ -321,17 +320,17 @@ def retrain(model: Model, *, reason: Reason = "", as_json: AsJson = False) -> No
 @app.command()
 def pause(model: Model, *, reason: Reason = "") -> None:
     """Hold back every retraining that nobody asked for by hand, until `mlops resume`."""
-    from mlops_assets.cli.retrain import set_paused
+    from mlops_assets.cli.pause import pause_model
 
-    stdout.print(set_paused(model, "pause", reason), markup=False)
+    stdout.print(pause_model(model, reason, paused=True), markup=False)
 
 
 @app.command()
 def resume(model: Model, *, reason: Reason = "") -> None:
     """End a pause."""
-    from mlops_assets.cli.retrain import set_paused
+    from mlops_assets.cli.pause import pause_model
 
-    stdout.print(set_paused(model, "resume", reason), markup=False)
+    stdout.print(pause_model(model, reason, paused=False), markup=False)
 
 
 @app.command()
@@ -359,7 +358,7 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Remove the data that nothing reaches any more, safely beside whatever runs."""
-    from mlops_assets.cli.retire import collect_garbage, said_of
+    from mlops_assets.cli.gc import collect_garbage, said_of
 
     with interruptible():
         collection = collect_garbage(grace, keep_days, dry_run=dry_run)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.filesize import decimal
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mlops_assets.backup.restoring import restore
 from mlops_assets.backup.taking import take
-from mlops_assets.cli.output import stderr
+from mlops_assets.cli.progress import spinning
 from mlops_assets.home import Home
 from mlops_assets.words import counted
 
@@ -89,12 +88,10 @@ def _left_out(beginning: str, what: list[str]) -> str:
 @contextmanager
 def _counting(what: str) -> Iterator[Callable[[int], None]]:
     """Show how many files are done, on stderr."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=stderr, transient=True) as progress:
-        task = progress.add_task(what, total=None)
+    with spinning(what) as tell:
 
-        def tell(files: int) -> None:
+        def count(files: int) -> None:
             if files % 100 == 0:
-                progress.update(task, description=f"{what}: {counted(files, 'file')}")
+                tell(f"{what}: {counted(files, 'file')}")
 
-        yield tell
+        yield count

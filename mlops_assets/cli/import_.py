@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from filelock import FileLock, Timeout
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.progress import TaskID
 from rich.table import Table
 
 from mlops_assets.batches.landing import KINDS, Kind
 from mlops_assets.cli.output import shown, stderr, stdout
-from mlops_assets.errors import HomeError
-from mlops_assets.importing.dvc import DvcProject
-from mlops_assets.importing.sources import in_folder, in_project
-from mlops_assets.importing.windows import RESULTS, Outcome, bring, plan
+from mlops_assets.cli.person import who
+from mlops_assets.cli.progress import counting
+from mlops_assets.importing import history
+from mlops_assets.importing.windows import RESULTS, Outcome
+from mlops_assets.instance import report_checks
+from mlops_assets.monitoring.controls import add_control
+from mlops_assets.monitoring.given_up import windows_given_up
 from mlops_assets.project import Project
+from mlops_assets.records.store import Store
 from mlops_assets.words import counted
 
-if TYPE_CHECKING:
-    from mlops_assets.home import Home
-
 SHOWN = 20  # refused files and windows; --json has all
+EVERY = 50  # windows: how often a log, which shows no bar, says that the import lives
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,39 @@ class Summary:
         )
 
 
+@dataclass
+class ImportBar:
+    """Shows how far an import is: first the files that are read, then the windows that land."""
+
+    model: str
+    bar: Bar
+    task: TaskID
+    phase: int = 0
+    of: int = 0
+    done: int = 0
+
+    def begin(self, steps: int) -> None:
+        """Count files, or windows, from nothing."""
+        self.phase, self.of, self.done = self.phase + 1, steps, 0
+        self.bar.update(self.task, completed=0, total=steps)
+
+    def tell(self, what: str) -> None:
+        """Say what is worked on now."""
+        self.bar.update(self.task, description=f"{self.model}: {what}"[:70])
+
+    def step(self, what: str) -> None:
+        """Count a file or window as done."""
+        self.tell(what)
+        self.bar.advance(self.task)
+        self.done += 1
+        if self.phase > 1 and not stderr.is_terminal and self.done % EVERY == 0:
+            self.note(f"{self.done} of {self.of}")
+
+    def note(self, line: str) -> None:
+        """Leave a line."""
+        stderr.print(f"{self.model}: {line}", markup=False)
+
+
 def import_history(
     model: str,
     source: Path,
@@ -134,78 +168,33 @@ def import_history(
         MlopsError: no such model, folder, project or revision, or nothing in it to import.
 
     """
-    from mlops_assets.cli.land import failing
-    from mlops_assets.cli.retrain import write_control
-    from mlops_assets.instance import report_checks
-    from mlops_assets.records.store import Store
-    from mlops_assets.versions import open_repository
-
     project = Project.find()
     declaration = project.playable(model)
     home = project.home.prepare()
+    store = Store(home.store)
     kind: Kind | None = None if labels is None else "labels" if labels else "batches"
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with (
-        _staging(home, model) as staging,
-        Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True) as progress,
-    ):
-        task = progress.add_task(f"{model}: opening", total=None)
+    given_up = set() if dry_run else windows_given_up(store, model)
 
-        def tell(message: str) -> None:
-            progress.update(task, description=f"{model}: {message}"[:70], advance=1)
+    def try_again(window: str) -> None:
+        # its runs had failed too often: a person brings it again, so they may try again
+        if window in given_up:
+            add_control(store, model, "retry", window, by=who())
+            given_up.discard(window)
 
-        commit = None
-        metadata = {"mlops.imported_from": str(source.resolve())}
-        if revision is None:
-            found, others = in_folder(source)
-            progress.update(task, total=len(found))
-            made = plan(declaration, found, staging, kind=kind, tell=tell)
-        else:
-            dvc = DvcProject.at(source, revision)
-            commit = dvc.commit
-            metadata["mlops.imported_commit"] = commit
-            tracked, count, others = in_project(dvc, paths, staging)
-            progress.update(task, total=count)
-            made = plan(declaration, tracked, staging, kind=kind, tell=tell)
-        repository = open_repository(home.repository, home.cache)
-        store = Store(home.store)
-        stuck = set() if dry_run else failing(store, model)
-        progress.update(task, completed=0, total=len(made.pieces))
-        outcomes = list(made.refused)
-        for outcome in bring(
-            repository, declaration, made.pieces, metadata, dry_run=dry_run, replaces=replace
-        ):
-            outcomes.append(outcome)
-            tell(f"{outcome.kind} of {outcome.window} {outcome.result}")
-            done = len(outcomes) - len(made.refused)
-            if not stderr.is_terminal and done % 50 == 0:
-                # a log shows no bar; a line now and then says that it lives
-                stderr.print(f"{model}: {done} of {len(made.pieces)}", markup=False)
-            if outcome.landing is not None and outcome.report is not None:
-                report_checks(declaration, outcome.landing, outcome.report)
-            if outcome.window in stuck:
-                # its runs had failed too often: a person brings it again, so they may try again
-                write_control(store, model, "retry", str(outcome.window))
-                stuck.discard(outcome.window)
+    with counting(f"{model}: opening") as (bar, task):
+        done = history.import_history(
+            home,
+            declaration,
+            source,
+            revision=revision,
+            paths=paths,
+            kind=kind,
+            dry_run=dry_run,
+            replace=replace,
+            progress=ImportBar(model, bar, task),
+            refused=partial(report_checks, declaration),
+            brought=try_again,
+        )
     return Summary(
-        model, str(source), commit, dry_run, tuple(outcomes), others, project.home.holder()
+        model, str(source), done.commit, dry_run, done.outcomes, done.others, home.holder()
     )
-
-
-@contextmanager
-def _staging(home: Home, model: str) -> Iterator[Path]:
-    """Give an empty folder of the home, and remove it with what a killed import left in it."""
-    folder = home.root / "importing" / model
-    folder.parent.mkdir(exist_ok=True)
-    try:
-        with FileLock(folder.with_name(f"{model}.lock"), timeout=1):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-    except Timeout as error:
-        raise HomeError(
-            f"another import of {model} is going on; wait until it has ended"
-        ) from error

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mlops_assets.cli.output import stderr
+from mlops_assets.cli.progress import counting
 from mlops_assets.errors import VersionsError
 from mlops_assets.home import Home
 from mlops_assets.versions import existing_repository
@@ -40,16 +40,10 @@ def migrate_to(url: str) -> dict[str, Any]:
         if not url.startswith(LAKEFS):
             raise VersionsError(f"{url!r} is no lakeFS repository: name it as in lakefs://flights")
         target = open_lakefs(url.removeprefix(LAKEFS).rstrip("/"), home.cache, create=True)
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-        )
-        with Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True) as progress:
-            task = progress.add_task("commits")
+        with counting("commits", 100) as (bar, task):
 
             def tell(done: int, total: int) -> None:
-                progress.update(task, completed=done, total=total)
+                bar.update(task, completed=done, total=total)
                 if not stderr.is_terminal and (done % 100 == 0 or done == total):
                     # a log shows no bar; a line now and then says that it lives
                     stderr.print(f"commit {done} of {total}", markup=False)

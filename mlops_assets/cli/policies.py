@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mlops_assets.backtest.comparison import Backtest, Played, compared
 from mlops_assets.backtest.history import gathered
 from mlops_assets.backtest.plot import draw
 from mlops_assets.backtest.policies import declared, read_policy
-from mlops_assets.cli.output import shown, stderr, stdout
-from mlops_assets.cli.replay import history
+from mlops_assets.cli.output import shown, stdout
+from mlops_assets.cli.progress import spinning
 from mlops_assets.decisions.hindsight import Best
 from mlops_assets.errors import DeclarationError
+from mlops_assets.importing.declared import history
 from mlops_assets.project import Project
 from mlops_assets.versions import existing_repository
 from mlops_assets.words import counted
@@ -170,14 +170,12 @@ def judge_policies(
             raise DeclarationError(f"two policies are called `{name}`; give one another `name`")
     home = project.home
     repository = existing_repository(home.repository, home.cache)
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=stderr, transient=True) as progress:
-        task = progress.add_task(f"{model}: reading the history")
+    with spinning(f"{model}: reading the history") as say:
 
         def tell(message: str) -> None:
-            progress.update(task, description=f"{model}: {message}")
+            say(f"{model}: {message}")
 
-        files_of, _ = history(project, declaration, since, until)
+        files_of, _ = history(project.root, declaration, since, until)
         with gathered(declaration, repository, files_of, since, until) as found:
             backtest = Backtest(found, declaration)
             results, best = compared(backtest, policies, tell)

@@ -1,33 +1,30 @@
 """`mlops status`: what needs a person, what serves, what was decided and why, and the windows.
 
-Read from the home alone, without MLflow, so it answers at once and at any time. Dagster is loaded
-only where its files say that something may hang, and after a change of the project, to read its
-declarations anew.
+Dagster is loaded only where its files say that something may hang, and after a change of the
+project, to read its declarations anew. 80 columns are enough, also where nothing tells the width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlops_assets.batches.landing import KINDS, MAIN, landings
-from mlops_assets.batches.withdrawing import withdrawals
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
 from mlops_assets.cli.declared import declared
-from mlops_assets.declaration import Declaration
+from mlops_assets.cli.output import shown, stdout
 from mlops_assets.declaration.sections import Retraining
 from mlops_assets.errors import UnknownNameError
-from mlops_assets.monitoring.due import Agenda, agenda
-from mlops_assets.monitoring.given_up import retraining_given_up
 from mlops_assets.monitoring.known import known_models
-from mlops_assets.monitoring.meaning import Series, other_windows
+from mlops_assets.monitoring.status import of_models
 from mlops_assets.project import Project
-from mlops_assets.records.store import Store
-from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.sensors.hanging import read_halted
-from mlops_assets.versions import Repository, existing_repository
 from mlops_assets.words import counted
 
-FEW = 3  # windows named of many
+STYLES = {"stable": "green", "warning": "yellow", "drifted": "red", "insufficient": "dim"}
+SHOWN, TOLD, EXPLAINED = 12, 5, 3  # windows, decisions of a kind, verdicts in full
+WIDTH = 80
 
 
 def read_status(model: str | None = None) -> dict[str, Any]:
@@ -38,282 +35,170 @@ def read_status(model: str | None = None) -> dict[str, Any]:
 
     """
     project = Project.find()
-    home = project.home
-    said = declared(project)
-    models = sorted({*known_models(home), *said.models, *said.broken})
-    if model is not None and model not in models:
-        raise UnknownNameError.among("model, declared or with any state here,", model, models)
+    home, said = project.home, declared(project)
+    known = sorted({*known_models(home), *said.models, *said.broken})
+    if model is not None and model not in known:
+        raise UnknownNameError.among("model, declared or with any state here,", model, known)
     project.make_importable()  # an expression of the project's may say what is due
-    repository = existing_repository(home.repository, home.cache)
-    store, ledger = Store(home.store), Ledger(home.ledger)
-    wanted = [name for name in models if model is None or name == model]
+    names = known if model is None else [model]
     rules = {name: one.retraining for name, one in said.models.items()}
-    longest = {name: rules.get(name, Retraining()).in_flight_minutes for name in wanted}
-    halted, holder = read_halted(home, longest), home.holder()
-    found = []
-    for name in wanted:
-        one = of_model(name, store, ledger, repository, said.models.get(name))
-        one["hanging"] = halted.runs.get(name, [])
-        one["stopped_sensors"] = halted.sensors.get(name, [])
-        one["declared"] = None if said.unread else name in said.models or name in said.broken
-        one["broken"] = said.broken.get(name)
-        one["needs"] = needs(one, said.models.get(name), holder)
-        found.append(one)
+    longest = {name: rules.get(name, Retraining()).in_flight_minutes for name in names}
+    halted = read_halted(home, longest)
+    models = of_models(
+        home,
+        names,
+        said.models,
+        said.broken,
+        hanging=halted.runs,
+        stopped_sensors=halted.sensors,
+        unread=said.unread is not None,
+    )
     return {
         "home": str(home.root),
         "new": home.is_new,
-        "in_use_by": holder,
+        "in_use_by": home.holder(),
         "project": {"module": project.module, "unread": said.unread},
-        "models": found,
+        "models": models,
     }
 
 
-def of_model(
-    model: str,
-    store: Store,
-    ledger: Ledger,
-    repository: Repository | None,
-    declaration: Declaration | None = None,
-) -> dict[str, Any]:
-    """Return one model's part, as far as it follows from what was recorded of it."""
-    entries = ledger.entries(model)
-    champion = ledger.champion(model)
-    decisions = store.rows("decisions", model=model)
-    # what was given up, and done after all
-    done = {row["cause"] for row in store.latest("decisions", model=model) if row["code"] == "done"}
-    decided = [entry for entry in entries if entry.event in ("promoted", "refused")]
-    first = next((entry for entry in decided if entry.event == "promoted"), None)
-    series = series_of(model, store, declaration)
-    measured, estimated = (
-        {
-            row["window"]: row
-            for row in store.latest(kind, model=model)
-            if series is None or series.holds("performance", row)
-        }
-        for kind in ("performance", "estimates")
-    )
-    rows = {row["window"]: row["rows"] for row in store.latest("batches", model=model)}
-    verdicts = store.latest("verdicts", model=model)
-    controls = [
-        row for row in store.rows("controls", model=model) if row["action"] in ("pause", "resume")
-    ]
-    newest = max(controls, key=lambda row: (row["requested_at"], row["event_id"]), default=None)
-    waiting = landings(repository, model) if repository else []
-    ahead = Agenda((), ())
-    if repository is not None and declaration is not None:
-        ahead = agenda(repository, store, declaration)
-    why = {(one.kind, one.window): one for one in ahead.waiting}
-    return {
-        "model": model,
-        "every": declaration.windows.every if declaration else None,
-        "metric": declaration.metric
-        if declaration
-        else next((row["metric"] for row in reversed(measured.values())), None),
-        "champion": champion
-        and as_champion(champion, declaration, [row["window"] for row in verdicts]),
-        "first_training": first and as_retraining(first),
-        "retrainings": [
-            as_retraining(entry) for entry in decided if first and entry.number > first.number
-        ],
-        "held_back": [
-            {"window": row["window"], "trigger": row["trigger"], "reason": row["reason"]}
-            for row in decisions
-            if row["decision"] == "held_back" and row["cause"] not in done
-        ],
-        "given_up": as_given_up(retraining_given_up(store, model)),
-        "missing": [
-            {"window": row["window"], "reason": row["reason"]}
-            for row in store.latest("decisions", model=model, trigger="missing")
-            if row["code"] != "arrived"
-        ],
-        "windows": [
-            {
-                "window": row["window"],
-                "rows": rows.get(row["window"], row["rows"]),
-                "verdict": row["verdict"],
-                "metric": measured[row["window"]]["value"] if row["window"] in measured else None,
-                "estimate": estimated[row["window"]]["value"]
-                if row["window"] in estimated
-                else None,
-                "version": row["champion"],
-                "score": row["score"],
-                "limit": row["score_limit"],
-                "sentence": row["sentence"],
-            }
-            for row in verdicts
-        ],
-        "reference": verdicts[-1]["detail"].get("budget_short") if verdicts else None,
-        "paused": newest if newest and newest["action"] == "pause" else None,
-        "refused": [
-            {
-                "kind": one.kind,
-                "window": one.window,
-                "branch": one.branch,
-                "problems": list(one.problems),
-            }
-            for one in waiting
-            if one.refused
-        ],
-        "waiting": [
-            {
-                "kind": one.kind,
-                "window": one.window,
-                "branch": one.branch,
-                "reason": why[one.kind, one.window].reason
-                if (one.kind, one.window) in why
-                else None,
-            }
-            for one in waiting
-            if not one.refused
-        ],
-        "due": [{"window": work.window, "stages": list(work.stages)} for work in ahead.work],
-        "withdrawn": withdrawals(repository, model) if repository else [],
-        "outdated": outdated(model, champion, repository),
-        "other_target": (champion and series and series.unlike(champion)) or None,
-        "other_windows": (declaration and other_windows(declaration, store)) or None,
-        "declared_otherwise": [
-            {"window": row["window"], "reason": row["reason"]}
-            for row in decisions
-            if row["trigger"] == "declaration"
-        ],
-    }
+def show_status(status: dict[str, Any]) -> None:
+    """Print it for a person."""
+    new = " (new and empty)" if status["new"] else ""
+    stdout.print(f"[dim]home: {shown(status['home'])}{new}[/dim]")  # a path stays on its line
+    if status["in_use_by"]:
+        say(f"in use by {shown(status['in_use_by'])}", style="dim")
+    if status["project"]["unread"]:
+        say(f"[red]the project can't be read:[/red] {shown(status['project']['unread'])}")
+    if not status["models"]:
+        say("No model is declared here, and nothing has landed. `make demo` plays a year of")
+        say("flights; docs/declaration.md says how to declare a model.")
+    for model in status["models"]:
+        stdout.print()
+        show_model(model)
 
 
-def series_of(model: str, store: Store, declaration: Declaration | None) -> Series | None:
-    """Return which figures are of one meaning: as declared, or else as it was when last seen."""
-    if declaration is None:
-        return Series.as_recorded(store, model)
-    return Series.of(declaration, store)
-
-
-def needs(
-    model: dict[str, Any], declaration: Declaration | None, holder: str | None
-) -> list[dict[str, str]]:
-    """Return what a person has to do, the most urgent first: each what it is, and the command."""
-    name = model["model"]
-    if model["declared"] is False:
-        return []  # nothing is done for a model that is gone, so nothing is asked
-    found: list[tuple[str, str]] = []
-    if model["broken"]:
-        first, *more = model["broken"].splitlines()
-        others = f" (and {counted(len(more), 'more fault')})" if more else ""
-        found.append(
-            (
-                f"the declaration can't be kept: {first}{others}",
-                f"mend it; `mlops check {name}` names every fault",
-            )
+def show_model(model: dict[str, Any]) -> None:
+    """Print one model: what needs a person first."""
+    gone = "  [dim](no longer declared)[/dim]" if model["declared"] is False else ""
+    say(f"[bold]{shown(model['model'])}[/bold]{gone}")
+    for one in model["needs"]:
+        say(f"[red]![/red] {shown(one['what'])}", 2)
+        say(f"[bold]{shown(one['do'])}[/bold]", 4)
+    champion = model["champion"]
+    if champion:
+        learnt = f", learnt from {' to '.join(champion['trained_on'])}"
+        age = counted(champion["age_windows"], model["every"] or "window")
+        say(
+            f"champion: version {champion['version']}, promoted at {champion['window']} "
+            f"({age} ago){learnt if champion['trained_on'] else ''}",
+            2,
         )
-    if model["other_windows"]:
-        found.append((model["other_windows"], "mend the declaration; until then nothing is done"))
-    found += [
-        (
-            f"{one['kind']} of {one['window']} were refused: {'; '.join(one['problems'])}",
-            f"mend the file, or what is asked of it, then `mlops land {name} FILE`",
+    elif model["windows"] or model["waiting"]:
+        say("champion: none yet", 2)
+    if model["other_target"]:
+        say(
+            f"[yellow]{shown(model['other_target'])}[/yellow]: it serves on until a challenger of "
+            "what is declared now has passed; it is compared with the baseline alone",
+            2,
         )
-        for one in model["refused"]
-    ]
-    found += [*run_needs(model), *data_needs(model)]
-    ready = [one for one in model["waiting"] if not one["reason"]]
-    if (ready or model["due"]) and not holder:
-        what = counted(len(ready), "landed file") if ready else "what has landed or matured"
-        found.append(
-            (
-                f"{what} {'waits' if len(ready) < 2 else 'wait'}, and nothing is at work here",
-                f"`mlops dev`, or once `mlops replay {name}`",
-            )
+    if model["paused"]:
+        why = f": {model['paused']['reason']}" if model["paused"]["reason"] else ""
+        say(
+            f"[yellow]paused[/yellow] by {shown(model['paused']['by'] + why)}; "
+            f"`mlops resume {shown(model['model'])}` ends it",
+            2,
         )
-    if not model["windows"] and not model["waiting"] and not found and declaration is not None:
-        found.append(("no data yet", first_step(declaration)))
-    return [{"what": what, "do": do} for what, do in found]
+    show_waiting(model)
+    show_decisions(model)
+    show_windows(model)
 
 
-def run_needs(model: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with runs and sensors."""
-    name = model["model"]
-    for one in model["held_back"]:
-        if one["trigger"] == "data":
-            yield one["reason"], f"see its runs (`mlops dev`), then `mlops replay {name}`"
-    if (one := model["given_up"]) is not None:
-        yield (
-            f"no retraining on {one['trigger']} of {one['window']} is tried any more: "
-            f"{one['reason']}",
-            f"see its runs (`mlops dev`), mend the cause, then `mlops retrain {name}`",
+def show_waiting(model: dict[str, Any]) -> None:
+    """Print what has landed and is not worked on yet, and what was taken back."""
+    for one in model["waiting"][:TOLD]:
+        why = f": {shown(one['reason'])}" if one["reason"] else ""
+        say(f"waiting: {one['kind']} of {shown(one['window'])}{why}", 2)
+    if len(model["waiting"]) > TOLD:
+        say(f"[dim]and {len(model['waiting']) - TOLD} more that wait[/dim]", 2)
+    for one in model["withdrawn"][-TOLD:]:
+        why = f": {shown(one['reason'])}" if one["reason"] else ""
+        said = f"by {shown(one['by'])} on {shown(one['at'][:10])}{why}"
+        say(f"withdrawn: {one['kind']} of {shown(one['window'])}, {said}", 2)
+
+
+def show_decisions(model: dict[str, Any]) -> None:
+    """Print retrainings and what was held back, the newest first."""
+    for one in reversed(model["retrainings"][-TOLD:]):
+        what = (
+            f"[green]promoted[/green] version {one['version']}"
+            if one["promoted"]
+            else "[yellow]refused the challenger[/yellow]"
         )
-    for one in model["hanging"]:
-        about = f" for {one['about']}" if one["about"] else ""
-        run = f"run {one['run'][:8]} of {one['job']}{about} ({one['status']})"
-        yield f"{run} hangs: {one['why']}", one["do"]
-    for one in model["stopped_sensors"]:
-        yield f"the sensor {one['sensor']}: {one['why']}", one["do"]
+        say(f"{shown(one['window'])} retrained on {shown(one['trigger'])}, {what}", 2)
+        say(f"[dim]{shown(one['reason'])}[/dim]", 4)
+    for one in model["declared_otherwise"][-1:]:
+        say(f"{shown(one['window'])} declared otherwise", 2)
+        say(f"[dim]{shown(one['reason'])}[/dim]", 4)
+    held = [one for one in model["held_back"] if one["trigger"] != "data"]
+    for one in reversed(held[-TOLD:]):
+        say(f"{shown(one['window'])} held back ({shown(one['trigger'])})", 2)
+        say(f"[dim]{shown(one['reason'])}[/dim]", 4)
+    earlier = max(0, len(model["retrainings"]) - TOLD) + max(0, len(held) - TOLD)
+    if earlier:
+        say(f"[dim]{counted(earlier, 'earlier decision')}: mlops log, or --json[/dim]", 2)
 
 
-def data_needs(model: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the data: changed since it was learnt from, or missing."""
-    name = model["model"]
-    if model["outdated"]:
-        several = len(model["outdated"]) > FEW
-        more = f" and {len(model['outdated']) - FEW} more" if several else ""
-        yield (
-            f"{', '.join(model['outdated'][:FEW])}{more} changed since the champion learnt from it",
-            f"`mlops retrain {name}` learns from what is there now",
+def show_windows(model: dict[str, Any]) -> None:
+    """Print the newest windows as a table, the newest first, and what its verdicts mean."""
+    windows = model["windows"]
+    if not windows:
+        return
+    newest = list(reversed(windows[-SHOWN:]))
+    metric = model["metric"] or "metric"
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+    table.add_column("window", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("by", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for column in ("score", "limit", "expected", "measured"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for one in newest:
+        style = STYLES.get(one["verdict"], "")
+        version = f"v{one['version']}" if one["version"] is not None else ""
+        table.add_row(
+            Text(one["window"]),
+            f"{one['rows']:,}",
+            version,
+            Text(one["verdict"], style=style),
+            *(figure(one[key]) for key in ("score", "limit", "estimate", "metric")),
         )
-    if model["missing"]:
-        others = len(model["missing"]) - 1
-        more = f" (and {others} more)" if others else ""
-        yield f"missing: {model['missing'][-1]['reason']}{more}", f"`mlops land {name} FILE`"
+    stdout.print()
+    say(f"windows, the newest first; {metric} as expected once scored, and as measured", 2)
+    stdout.print(Padding(table, (0, 0, 0, 2)), soft_wrap=False, width=WIDTH)
+    if len(windows) > SHOWN:
+        say(f"[dim]{counted(len(windows) - SHOWN, 'earlier window')}: mlops status --json[/dim]", 2)
+    reference = model["reference"]
+    odd = [one for one in newest if one["verdict"] in ("warning", "drifted")]
+    for one in odd[:EXPLAINED] or newest[:1]:
+        sentence = one["sentence"].removesuffix(f"; {reference}")  # older records repeat it
+        say(f"{shown(one['window'])} {shown(sentence)}", 2)
+    if reference:
+        say(f"[dim]{shown(reference)}[/dim]", 2)
 
 
-def first_step(declaration: Declaration) -> str:
-    """Return the command that brings a model its first data."""
-    if declaration.batches.history:
-        return f"`mlops replay {declaration.name}` plays its history"
-    return f"`mlops land {declaration.name} FILE`, or `mlops import {declaration.name} FOLDER`"
+def figure(value: float | None) -> str:
+    """Return a number in a column's width, or nothing."""
+    if value is None:
+        return ""
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def outdated(model: str, champion: Entry | None, repository: Repository | None) -> list[str]:
-    """Return the windows that were corrected since the champion learnt from them."""
-    if champion is None or champion.data_commit is None or repository is None:
-        return []
-    learnt = set(champion.training_windows)
-    changed = set()
-    for kind in KINDS:
-        prefix = f"{model}/{kind}/"
-        for change in repository.diff(champion.data_commit, MAIN, prefix):
-            changed.add(change.path.removeprefix(prefix).removesuffix(".parquet"))
-    return sorted(changed & learnt)
-
-
-def as_champion(entry: Entry, declaration: Declaration | None, judged: list[str]) -> dict[str, Any]:
-    """Return the documented form of the champion; its age is counted in the data's windows."""
-    age = sum(window > entry.window for window in judged)
-    if declaration is not None and judged and declaration.windows.declares(entry.window):
-        age = max(0, declaration.windows.distance(entry.window, max(judged)))
-    return {
-        "version": entry.version,
-        "window": entry.window,
-        "age_windows": age,
-        "promoted_at": entry.at,
-        "data_commit": entry.data_commit,
-        "mlflow_run_id": entry.mlflow_run_id,
-        "trained_on": [entry.training_windows[0], entry.training_windows[-1]]
-        if entry.training_windows
-        else [],
-    }
-
-
-def as_given_up(decided: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return a retraining that is tried no more as others read it."""
-    if decided is None:
-        return None
-    return {name: decided[name] for name in ("window", "trigger", "reason")}
-
-
-def as_retraining(entry: Entry) -> dict[str, Any]:
-    """Return the documented form of one finished retraining."""
-    return {
-        "window": entry.window,
-        "trigger": entry.trigger,
-        "reason": entry.reason,
-        "version": entry.version,
-        "promoted": entry.event == "promoted",
-    }
+def say(markup: str, indent: int = 0, *, style: str = "") -> None:
+    """Print a paragraph with its indent, and what goes on below by two more."""
+    width = min(stdout.width, 120)
+    text = Text.from_markup(markup, style=style)
+    lines = text.wrap(stdout, width - indent - 2)
+    for number, line in enumerate(lines):
+        line.rstrip()
+        stdout.print(Text(" " * (indent + (2 if number else 0))).append_text(line))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from mlops_assets.batches.landing import Kind
-from mlops_assets.batches.withdrawing import Withdrawal, withdraw
-from mlops_assets.cli.retrain import who
-from mlops_assets.errors import HomeError, UnknownNameError
+from mlops_assets.batches.withdrawing import Withdrawal
+from mlops_assets.cli.person import who
+from mlops_assets.errors import UnknownNameError
 from mlops_assets.instance import report_withdrawn, run_at_work
-from mlops_assets.monitoring.withdrawal import record_withdrawal
+from mlops_assets.monitoring import withdrawal
 from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.versions import existing_repository
@@ -32,22 +33,17 @@ def withdraw_window(model: str, window: str, *, labels: bool | None, reason: str
         raise UnknownNameError(f"nothing has landed yet: there is no repository in {home.root}")
     kind: Kind | None = None if labels is None else "labels" if labels else "batches"
     home.prepare()
-    if run := run_at_work(model, window):
-        raise HomeError(
-            f"run {run} works on {window} of {model}: withdraw it when that has ended, or end it "
-            "in Dagster"
-        )
-    done = withdraw(repository, declaration, window, kind, by=who(), reason=reason)
-    if done.what == "ingested":
-        record_withdrawal(Store(home.store), model, done, by=who(), reason=reason)
-        summary = f"withdrawn by {who()}" + (f": {reason}" if reason else "")
-        report_withdrawn(declaration, done, summary)
-    if run := run_at_work(model, window):  # it may publish what it had read, or record it once more
-        raise HomeError(
-            f"run {run} began to work on {window} of {model} at this very moment, and may use what "
-            f"was withdrawn: when it has ended, see `mlops status {model}`, and withdraw {window} "
-            "once more if it is there"
-        )
+    done = withdrawal.withdraw_window(
+        repository,
+        Store(home.store),
+        declaration,
+        window,
+        kind,
+        by=who(),
+        reason=reason,
+        at_work=partial(run_at_work, model, window),
+        recorded=partial(report_withdrawn, declaration),
+    )
     return {
         "model": model,
         "window": window,

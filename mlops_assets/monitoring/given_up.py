@@ -1,4 +1,4 @@
-"""Retrainings that are tried no more, since their runs crashed too often: a person has to act."""
+"""Work and retrainings that are tried no more, since their runs crashed: a person has to act."""
 
 from __future__ import annotations
 
@@ -17,3 +17,12 @@ def retraining_given_up(store: Store, model: str) -> Mapping[str, Any] | None:
         return None
     ended = store.latest("outcomes", model=model)
     return None if any(row["recorded_at"] > newest["recorded_at"] for row in ended) else newest
+
+
+def windows_given_up(store: Store, model: str) -> set[str]:
+    """Return the windows on which work was given up, since its runs had failed too often."""
+    return {
+        row["window"]
+        for row in store.latest("decisions", model=model, trigger="data")
+        if row["code"] == "failing"
+    }

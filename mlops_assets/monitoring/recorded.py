@@ -11,6 +11,7 @@ from mlops_assets.batches.maturity import LandedWindows
 from mlops_assets.decisions.learnable import Labelled
 from mlops_assets.declaration import Declaration
 from mlops_assets.learning.twins import Comparison
+from mlops_assets.monitoring.controls import newest_pause
 from mlops_assets.monitoring.meaning import Series
 from mlops_assets.monitoring.situation import Champion, Judged, Retraining, Runs
 from mlops_assets.monitoring.staleness import compared_so_far
@@ -148,9 +149,7 @@ def asked(row: Mapping[str, Any]) -> str:
 
 def paused(store: Store, model: str) -> str | None:
     """Say who paused the model and why, or None."""
-    rows = [r for r in store.rows("controls", model=model) if r["action"] in ("pause", "resume")]
-    # not by event, which a rebuild numbers anew
-    row = max(rows, key=lambda one: (one["requested_at"], one["event_id"]), default=None)
+    row = newest_pause(store, model)
     if row is None or row["action"] == "resume":
         return None
     return f"paused by {row['by']}" + (f" ({row['reason']})" if row["reason"] else "")

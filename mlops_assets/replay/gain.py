@@ -22,7 +22,7 @@ from mlops_assets.versions import Repository
 
 
 @dataclass(frozen=True)
-class Worth:
+class LoopGain:
     """Means over windows, each counted alike: rows of one week are not independent draws."""
 
     windows: int
@@ -32,7 +32,7 @@ class Worth:
     frozen: float | None
 
 
-def measure(project: Project, declaration: Declaration, repository: Repository) -> Worth:
+def measure(project: Project, declaration: Declaration, repository: Repository) -> LoopGain:
     """Score every measured window with the first promoted version too, and compare."""
     model = declaration.name
     entries = Ledger(project.home.ledger).entries(model)
@@ -51,7 +51,7 @@ def measure(project: Project, declaration: Declaration, repository: Repository) 
         if row["champion"] in versions and series.holds("performance", row)
     ]
     if not promoted or not measured or promoted[0].mlflow_run_id is None:
-        return Worth(0, 0, retrainings, None, None)
+        return LoopGain(0, 0, retrainings, None, None)
     first = load_model(
         MlflowServer.of_home(project.home).tracking(model), promoted[0].mlflow_run_id
     )
@@ -78,5 +78,5 @@ def measure(project: Project, declaration: Declaration, repository: Repository) 
         frozen.append(theirs)
         rows += same.height
     if not loop:
-        return Worth(0, 0, retrainings, None, None)
-    return Worth(len(loop), rows, retrainings, fmean(loop), fmean(frozen))
+        return LoopGain(0, 0, retrainings, None, None)
+    return LoopGain(len(loop), rows, retrainings, fmean(loop), fmean(frozen))

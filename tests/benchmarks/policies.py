@@ -17,9 +17,9 @@ from typing import Any
 from mlops_assets.backtest.comparison import Backtest, Played
 from mlops_assets.backtest.history import gathered
 from mlops_assets.backtest.policies import Policy, replaced
-from mlops_assets.cli.replay import history
 from mlops_assets.decisions.hindsight import hindsight
 from mlops_assets.declaration import Declaration
+from mlops_assets.importing.declared import history
 from mlops_assets.project import Project
 
 MODEL = "flight_delay"
@@ -179,7 +179,7 @@ def main() -> None:
     options = parser.parse_args()
     project = Project.find()
     declaration = project.declaration(MODEL)
-    windows = history(project, declaration, None, None)
+    windows, _ = history(project.root, declaration, None, None)
     rows: list[dict[str, Any]] = []
     if options.rows and options.rows.exists():
         rows = json.loads(options.rows.read_text())

@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 from mlops_assets.batches.landing import Landing, landings
-from mlops_assets.cli.land import check_landing
-from mlops_assets.cli.replay import Summary, reconsider_refused, replay_model
+from mlops_assets.cli.replay import replay_model, show
+from mlops_assets.monitoring.landing import check_landing
+from mlops_assets.replay.play import Summary, reconsider_refused
 from tests import tiny
 from tests.conftest import Played, reopen
 
@@ -38,7 +39,7 @@ def test_what_was_refused_is_tried_again_when_rule_or_file_were_mended(
     played = declare(played, "min_rows: 50", "min_rows: 400")
     found = replay(until=2)
     assert (len(found.refused), found.failed, found.clean) == (3, (), False)
-    found.print()
+    show(found)
     assert "of which none landed, in " in capsys.readouterr().out
     # when nothing was mended, then it says the same again
     assert replay(until=2).refused == found.refused

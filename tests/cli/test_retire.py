@@ -7,8 +7,9 @@ import json
 import pytest
 
 from mlops_assets.batches.maturity import landed_windows
+from mlops_assets.cli.gc import collect_garbage, said_of
 from mlops_assets.cli.log import read_log
-from mlops_assets.cli.retire import collect_garbage, retire_version, said_of
+from mlops_assets.cli.retire import retire_version
 from mlops_assets.cli.verify import verify_models
 from mlops_assets.errors import RegistryError, RepositoryCorruptError, UnknownNameError
 from mlops_assets.monitoring.loop import Weighing

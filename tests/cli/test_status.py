@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_assets.cli.status import needs, read_status
-from mlops_assets.cli.status_text import show_model, show_status
+from mlops_assets.cli.status import read_status, show_model, show_status
+from mlops_assets.monitoring.status import needs
 from tests.conftest import Played
 
 WINDOW = {

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.cli.land import Outcome, land_file
+from mlops_assets.cli.land import documented, land_file, show
 from mlops_assets.errors import BatchRefusedError
+from mlops_assets.monitoring.landing import Landed
 from tests import tiny
 from tests.conftest import Played
 
+FILE = Path("a.parquet")
 
-def land(number: int, *, jump: bool = False) -> Outcome:
+
+def land(number: int, *, jump: bool = False) -> Landed:
     file = Path("history/batches") / f"{tiny.window(number)}.parquet"
     return land_file(tiny.MODEL, file, window=None, labels=None, jump=jump)
 
@@ -28,8 +31,8 @@ def test_a_window_that_is_not_over_lands_and_waits_for_its_end(
 ) -> None:
     at(monkeypatch, 1)
     outcome = land(1)
-    outcome.print()
-    assert outcome.as_json()["waits_until"] == "2024-01-15T00:00:00+00:00"
+    show(tiny.MODEL, FILE, outcome, None)
+    assert documented(tiny.MODEL, FILE, outcome)["waits_until"] == "2024-01-15T00:00:00+00:00"
     assert "is taken when the window ends, 2024-01-15 00:00 UTC" in capsys.readouterr().out
     # then the sensor says for what it waits, and takes the one before
     assert not played.player.tick("data")

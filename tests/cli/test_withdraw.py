@@ -151,7 +151,7 @@ def test_nothing_is_withdrawn_under_the_hands_of_a_run(
         played.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
         return done
 
-    monkeypatch.setattr("mlops_assets.cli.withdraw.withdraw", late)
+    monkeypatch.setattr("mlops_assets.monitoring.withdrawal.withdraw", late)
     with pytest.raises(HomeError, match="began to work on 2024-01-01 of tiny at this very moment"):
         withdraw(0)
     # and while it works, nothing is touched

@@ -12,10 +12,10 @@ import pytest
 
 from mlops_assets.batches.maturity import LandedWindows, missing_windows
 from mlops_assets.cli.replay import replay_model
-from mlops_assets.cli.status import of_model
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.decision_log import MOST_GAPS, note_gaps, overtaken, record
 from mlops_assets.monitoring.recorded import paused
+from mlops_assets.monitoring.status import of_model
 from mlops_assets.records.kinds import fields_of
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger

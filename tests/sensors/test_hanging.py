@@ -9,7 +9,7 @@ import sys
 import dagster as dg
 import pytest
 
-from mlops_assets.cli.status_text import show_model
+from mlops_assets.cli.status import show_model
 from mlops_assets.sensors import runs
 from mlops_assets.sensors.hanging import Halted, may_be_halted, read_halted, why_it_hangs
 from tests.conftest import Played, reopen
