@@ -99,15 +99,15 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check what is declared, before it runs: each fault on a line, with file and line."""
-    from mlops_assets.cli import check as checking
+    from mlops_assets.cli import check
 
     if data is None and (window is not None or labels is not None):
         raise typer.BadParameter("goes with --data only", param_hint="--window, --labels")
-    checked = checking.check_models(model, data, labels=labels, window=window)
+    checked = check.check_models(model, data, labels=labels, window=window)
     if as_json:
-        print_json(checking.as_json(checked))
+        print_json(check.documented(checked))
     else:
-        checking.show(checked)
+        check.show(checked)
     if any(one.problems for one in checked):
         raise typer.Exit(1)
 
@@ -256,14 +256,14 @@ def replay(
         raise typer.BadParameter("goes with --policy only", param_hint="--plot, or a file")
     with interruptible():
         if policy:
-            from mlops_assets.cli.policies import judge_policies
+            from mlops_assets.cli import policies
 
             files = [*policy, *(further or ())]
-            judged = judge_policies(model, files, since=since, until=until, plot=plot)
+            judged = policies.judge_policies(model, files, since=since, until=until, plot=plot)
             if as_json:
-                print_json(judged.as_json())
+                print_json(policies.documented(judged))
             else:
-                judged.print()
+                policies.show(judged)
             return
         from mlops_assets.cli import replay
 
@@ -424,7 +424,7 @@ def verify(
     with interruptible():
         found = verify.verify_models(model)
     if as_json:
-        print_json(verify.as_json(found))
+        print_json(verify.documented(found))
     else:
         verify.show(found)
     if found.problems:

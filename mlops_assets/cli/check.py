@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlops_assets.batches.landing import Kind
-from mlops_assets.checking.declared import Declared
-from mlops_assets.checking.findings import Finding
+from mlops_assets.checking.model import Checked, check_declaration
 from mlops_assets.cli.output import shown, stdout
 from mlops_assets.errors import UnknownNameError
 from mlops_assets.project import Project
-
-
-@dataclass(frozen=True)
-class Checked:
-    """One model: each fault and each warning on one line, with file and line."""
-
-    model: str
-    problems: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
-    sample: str = ""  # what a file was taken for
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the documented form."""
-        return {
-            "model": self.model,
-            "passed": not self.problems,
-            "problems": list(self.problems),
-            "warnings": list(self.warnings),
-        }
-
-    def print(self) -> None:
-        """Print it for a person."""
-        for problem in self.problems:
-            stdout.print(shown(problem))
-        for warning in self.warnings:
-            stdout.print(f"[yellow]warning:[/yellow] {shown(warning)}")
-        if not self.problems:
-            stdout.print(f"{self.model}: as declared{self.sample}", markup=False)
 
 
 def check_models(
@@ -84,33 +54,27 @@ def check_model(
     labels: bool | None = None,
     window: str | None = None,
 ) -> Checked:
-    """Check one declared model: without data, by trying it, and on a file."""
+    """Check one declared model; one that can't be kept is not tried."""
     if model in project.broken:
         return Checked(model, tuple(str(project.broken[model]).splitlines()))
-    from mlops_assets.checking.sample import sample_problems
-    from mlops_assets.checking.trial import trial_problems
-
+    kind: Kind | None = None if labels is None else "labels" if labels else "batches"
     declaration, origin = project.declaration(model), project.origin(model)
-
-    def lines(findings: list[Finding]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(one.said(origin, project.root) for one in findings))
-
-    found, sample = trial_problems(declaration), ""
-    if data is not None:
-        asked: Kind | None = None if labels is None else "labels" if labels else "batches"
-        kind, of, problems = sample_problems(declaration, data, kind=asked, window=window)
-        found += problems
-        sample = f", and {data.name} is what it should be: {kind} of {of}"
-    warnings = Declared(declaration).warnings(project.root)
-    warnings += origin.repeated() if origin else []
-    return Checked(model, lines(found), lines(warnings), sample)
+    return check_declaration(declaration, origin, project.root, data, kind=kind, window=window)
 
 
-def as_json(checked: list[Checked]) -> dict[str, Any]:
+def documented(checked: list[Checked]) -> dict[str, Any]:
     """Return the documented form."""
     return {
         "passed": not any(one.problems for one in checked),
-        "models": [one.as_json() for one in checked],
+        "models": [
+            {
+                "model": one.model,
+                "passed": not one.problems,
+                "problems": list(one.problems),
+                "warnings": list(one.warnings),
+            }
+            for one in checked
+        ],
     }
 
 
@@ -119,4 +83,9 @@ def show(checked: list[Checked]) -> None:
     if not checked:
         stdout.print("no model is declared; docs/declaration.md says how")
     for one in checked:
-        one.print()
+        for problem in one.problems:
+            stdout.print(shown(problem))
+        for warning in one.warnings:
+            stdout.print(f"[yellow]warning:[/yellow] {shown(warning)}")
+        if not one.problems:
+            stdout.print(f"{one.model}: as declared{one.sample}", markup=False)

@@ -24,7 +24,7 @@ def verify_models(model: str | None = None) -> Verification:
         return verify(home, model, partial(materialized, home), tell)
 
 
-def as_json(found: Verification) -> dict[str, Any]:
+def documented(found: Verification) -> dict[str, Any]:
     """Return the documented form."""
     return {
         "home": found.home,
