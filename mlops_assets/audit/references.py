@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from mlops_assets.records.kinds import KINDS
+from mlops_assets.records.record import fields_of
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.registry.run import TrackedRun
@@ -99,7 +100,8 @@ class References:
 
     def of_store(self, store: Store, model: str) -> None:
         """Note what the rows of the store name."""
-        for kind, fields in KINDS.items():
+        for kind, form in KINDS.items():
+            fields = fields_of(form)
             names = [f.name for f in fields if f.name == "commit_id" or f.name.endswith("_commit")]
             blobs = BLOBS.get(kind, [])
             at = "period" if kind == "merged_profiles" else "window"

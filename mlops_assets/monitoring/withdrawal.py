@@ -9,7 +9,8 @@ from mlops_assets.batches.landing import Kind
 from mlops_assets.batches.withdrawing import Withdrawal, withdraw
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import HomeError
-from mlops_assets.records.kinds import fields_of
+from mlops_assets.records.kinds import kind_named
+from mlops_assets.records.record import fields_of
 from mlops_assets.records.store import Store
 from mlops_assets.sketches.profile import Profile
 from mlops_assets.versions import Repository
@@ -107,7 +108,7 @@ def record_withdrawal(store: Store, model: str, done: Withdrawal, *, by: str, re
     versions = {f"{'batch' if done.kind == 'batches' else 'labels'}_version": done.version}
     for kind in _OF_BATCH if done.kind == "batches" else _OF_LABELS:
         for row in store.latest(kind, model=model, window=done.window):
-            names = {field.name for field in fields_of(kind)}
+            names = {field.name for field in fields_of(kind_named(kind))}
             said: dict[str, Any] = {"sentence": sentence, "reason": sentence, **versions}
             if kind == done.kind:
                 said = {"version": done.version, "commit_id": done.commit}

@@ -21,7 +21,9 @@ import duckdb
 import polars as pl
 
 from mlops_assets.errors import StoreBusyError, StoreError, did_you_mean
-from mlops_assets.records.kinds import KINDS, Opened, fields_of
+from mlops_assets.records import kinds
+from mlops_assets.records.file import Opened
+from mlops_assets.records.record import R, Record, fields_of, keys_of, made, version_of
 
 _SQL_TYPES = {
     "str": "VARCHAR",
@@ -64,17 +66,24 @@ def _is_full(error: Exception) -> bool:
     return isinstance(error, duckdb.OutOfMemoryException) or any(full in text for full in _FULL)
 
 
-def _columns(kind: str) -> dict[str, str]:
+def columns_of(kind: type[Record]) -> dict[str, str]:
+    """Return the columns of a kind's table, with their SQL types."""
     return _OWN_COLUMNS | {field.name: _SQL_TYPES[field.type] for field in fields_of(kind)}
 
 
 def _schema() -> str:
     """Return the statements that make every table, and mark them with their own hash."""
     tables = [
-        f'CREATE TABLE store."{kind}" ('
-        + ", ".join(f'"{name}" {kind_of}' for name, kind_of in _columns(kind).items())
+        f'CREATE TABLE store."{name}" ('
+        + ", ".join(f'"{column}" {sql}' for column, sql in columns_of(kind).items())
         + ");"
-        for kind in KINDS
+        for name, kind in kinds.KINDS.items()
+    ]
+    # what waited for this version of its kind is indexed by another making
+    tables += [
+        f"-- {name} of version {version_of(kind)}"
+        for name, kind in kinds.KINDS.items()
+        if version_of(kind) > 1
     ]
     # inserted, and maybe not yet marked as indexed: that comes after the file is on the disk
     tables.append("CREATE TABLE store.unsettled (id VARCHAR);")
@@ -158,7 +167,7 @@ class Index:
             engine.execute(_schema())
             engine.execute(
                 f"INSERT INTO store.{_state_table()} SELECT ?, unnest(?), 0",
-                [uuid.uuid4().hex, list(KINDS)],
+                [uuid.uuid4().hex, list(kinds.KINDS)],
             )
 
     def replace(self, path: Path) -> None:
@@ -187,7 +196,7 @@ class Index:
                     event += 1
                     rows.setdefault(record.kind, []).append({"event_id": event} | row)
             for kind, some in rows.items():
-                engine.register("new_rows", _frame(kind, some).to_arrow())
+                engine.register("new_rows", _frame(kinds.KINDS[kind], some).to_arrow())
                 engine.execute(f'INSERT INTO store."{kind}" BY NAME FROM new_rows')
                 engine.unregister("new_rows")
                 engine.execute(
@@ -205,7 +214,7 @@ class Index:
 
     def select(
         self,
-        kind: str,
+        kind: type[Record],
         columns: Sequence[str],
         equals: Mapping[str, Any],
         after_event: int = 0,
@@ -213,18 +222,18 @@ class Index:
         newest: bool = False,
     ) -> tuple[State, pl.DataFrame]:
         """Return the matching rows by event, or the newest per key by key, and the state then."""
-        known = _columns(kind)
+        known = columns_of(kind)
         for name in (*equals, *columns):
             if name not in known:
-                raise StoreError(f"{kind} have no field `{name}`{did_you_mean(name, known)}")
+                raise StoreError(f"{kind.KIND} have no field `{name}`{did_you_mean(name, known)}")
         # null equals nothing, and `=` lets whole blocks be passed over
         same = {name: "IS NOT DISTINCT FROM" if equals[name] is None else "=" for name in equals}
         where = ["event_id > ?", *(f'"{name}" {sign} ?' for name, sign in same.items())]
         statement = (
-            f"SELECT {_named(columns, known)} "  # noqa: S608 - names come from KINDS
-            f'FROM store."{kind}" WHERE {" AND ".join(where)}'
+            f"SELECT {_named(columns, known)} "  # noqa: S608 - names come from the kinds
+            f'FROM store."{kind.KIND}" WHERE {" AND ".join(where)}'
         )
-        keys = ", ".join(f'"{field.name}"' for field in fields_of(kind) if field.key)
+        keys = ", ".join(f'"{name}"' for name in keys_of(kind))
         if newest:
             order = "recorded_at DESC, record_id DESC"
             statement += f" QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) = 1"
@@ -288,15 +297,33 @@ class Index:
         return State(found[0][0], {kind: last for _, kind, last in found})
 
 
-def _frame(kind: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+def _frame(kind: type[Record], rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """Return rows as the index takes them in: times and JSON are texts that it reads."""
-    types = {name: _POLARS_TYPES[sql] for name, sql in _columns(kind).items()}
+    types = {name: _POLARS_TYPES[sql] for name, sql in columns_of(kind).items()}
     jsons = [field.name for field in fields_of(kind) if field.type == "json"]
     plain = [
         {**row, **{name: json.dumps(row[name]) for name in jsons if row[name] is not None}}
         for row in rows
     ]
     return pl.DataFrame(plain, schema=types, orient="row")
+
+
+def records_of(kind: type[R], frame: pl.DataFrame) -> list[R]:
+    """Return rows of the index, with all their columns, as records."""
+    names = tuple(frame.columns)
+    return [made(kind, names, values) for values in values_of(kind, frame)]
+
+
+def values_of(kind: type[Record], frame: pl.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of each row of the index, in the order of its columns."""
+    jsons = {field.name for field in fields_of(kind) if field.type == "json"}
+    columns = (
+        [None if text is None else json.loads(text) for text in frame[name]]
+        if name in jsons
+        else frame[name].to_list()
+        for name in frame.columns
+    )
+    return zip(*columns, strict=True)
 
 
 def _state_table() -> str:

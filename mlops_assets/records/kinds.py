@@ -1,326 +1,513 @@
-"""What the store holds: the kinds of records with their columns, and a record as a file."""
+"""The kinds of records: what the store holds, and the tables that its index has.
+
+A new kind is one more class in `KINDS`. One whose fields change gets a migration (see `Record`). The
+index is rebuilt by itself.
+
+What several kinds have:
+    window: the key of a window, as `2013-01-07`.
+    champion: the version that was in force; None where none was.
+    ..._commit: the repository's commit that was read or written.
+    ..._version: the data version of the object that was read.
+    policy: the store's id of the policy that was gone by, or its first digits.
+    profile, reference, estimator, ..._blob: the id of a blob in the store.
+    sentence, reason: for a person.
+    meaning: what the figures beside it mean (see `monitoring.meaning`); None in older homes.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, ClassVar
 
-import polars as pl
-
-from mlops_assets.errors import StoreError, UnknownNameError, did_you_mean
-
-Type = Literal["str", "int", "float", "bool", "json"]
-Content = Mapping[str, Any] | list[dict[str, Any]]
-
-_2_63 = 1 << 63
-_SPELLED = {
-    "str": "a text",
-    "int": "a whole number of 64 bits",
-    "float": "a finite number",
-    "bool": "a bool",
-}
+from mlops_assets.errors import UnknownNameError
+from mlops_assets.records.record import Record
 
 
-@dataclass(frozen=True)
-class Field:
-    """One column of a kind: ``key`` columns say which rows replace each other."""
+@dataclass(frozen=True, kw_only=True)
+class Batch(Record):
+    """A window's batch, once it has landed, was checked and is merged.
 
-    name: str
-    type: Type
-    nullable: bool = False
-    key: bool = False
+    Attributes:
+        window: its key.
+        version: the data version of its object.
+        commit_id: the commit on main that holds it.
+        rows: how many it has; 0 where it was withdrawn.
 
-
-def _fields(text: str) -> tuple[Field, ...]:
-    """Read ``*name type?`` lists: a star marks a key column, a question mark a nullable one."""
-    fields = []
-    for item in text.split(","):
-        name, kind = item.split()
-        plain: Any = kind.removesuffix("?")
-        fields.append(Field(name.removeprefix("*"), plain, kind.endswith("?"), name[0] == "*"))
-    return tuple(fields)
-
-
-# a `meaning` is what the figures beside it mean (see monitoring.meaning); null in older homes
-#: every kind of record; a new kind is one more entry, and the index is rebuilt by itself
-KINDS: Mapping[str, tuple[Field, ...]] = {
-    "batches": _fields("*model str, *window str, version str, commit_id str, rows int"),
-    "labels": _fields(
-        "*model str, *window str, version str, commit_id str, rows int, positives int?, "
-        "unknown int, meaning str?"
-    ),
-    # what later verdicts go by of it, and of what of earlier ones it was made (see profiles.past)
-    "verdicts": _fields(
-        "*model str, *window str, batch_version str, champion int?, profile str, reference str?, "
-        "rows int, score float?, score_limit float?, exceeds bool, verdict str, sentence str, "
-        "policy str, detail json, features_commit str, finding str?, past str?"
-    ),
-    "distances": _fields(
-        "*model str, *window str, *feature str, champion int, kind str, distance float, "
-        "own_low float, own_high float, share float, null_change float, features_commit str, "
-        "psi float?, wasserstein float?, cardinality_change float?"
-    ),
-    "segments": _fields(
-        "*model str, *window str, *segment str, champion int?, profile str, rows int, "
-        "score float?, score_limit float?, exceeds bool, verdict str, sentence str, policy str, "
-        "warnings json, features_commit str"
-    ),
-    "performance": _fields(
-        "*model str, *window str, champion int, metric str, value float?, rows int, "
-        "base_rate float?, predictions_version str, labels_version str, batch_version str, "
-        "predictions_commit str, labels_commit str, meaning str?"
-    ),
-    # values of both twins and their difference, null where the reason says why; total, rate and due
-    # are of the windows since the champion was promoted up to this one
-    "staleness": _fields(
-        "*model str, *window str, champion int, since str, measure str, months float, "
-        "fresh float?, served float?, gain float?, reason str, rows int, cost float?, total float, "
-        "rate float, due bool, sentence str, policy str, fresh_twin str?, champion_twin str?, "
-        "champion_twin_blob str?, batch_version str, labels_version str, features_commit str, "
-        "labels_commit str, known_commit str?, meaning str?"
-    ),
-    # a version's estimators, by the newest window that they are made of
-    "estimators": _fields(
-        "*model str, *champion int, *window str, method str, metric str, estimator str?, "
-        "reason str, rows int, made_of json, meaning str?"
-    ),
-    # once the labels are mature, what was measured and the estimate's error stand beside it
-    "estimates": _fields(
-        "*model str, *window str, champion int, method str, metric str, value float?, reason str, "
-        "rows int, estimator str?, made_of json, predictions_version str, measured float?, "
-        "error float?, meaning str?"
-    ),
-    # what the figures of a model mean; another row where the declaration gave them another meaning
-    "meanings": _fields("*model str, parts json"),
-    "decisions": _fields(
-        "*model str, *cause str, window str, trigger str, decision str, code str, reason str, "
-        "champion int?, decided_at str"
-    ),
-    "outcomes": _fields(
-        "*model str, *cause str, window str, promoted bool, version int?, reason str, run_id str, "
-        "minutes float?"
-    ),
-    # a month of windows in one profile, and one more for each segment: `windows` has the profiles
-    # that stood for each before, first the one that was merged
-    "merged_profiles": _fields(
-        "*model str, *period str, *segment str, profile str, rows int, windows json"
-    ),
-    # every request counts, so the moment it was made is part of the key
-    "controls": _fields("*model str, *requested_at str, *action str, reason str, by str"),
-}
-
-
-def fields_of(kind: str) -> tuple[Field, ...]:
-    """Return the columns of a kind; raises StoreError's sibling UnknownNameError for another."""
-    if kind not in KINDS:
-        raise UnknownNameError.among("kind of record", kind, KINDS)
-    return KINDS[kind]
-
-
-def checked(kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record with exactly the kind's columns, nullable ones filled with None.
-
-    Raises StoreError that names the first field that is missing, unknown or of a wrong type.
     """
-    fields = fields_of(kind)
-    names = {field.name for field in fields}
-    for name in record:
-        if name not in names:
-            raise StoreError(f"{kind} have no field `{name}`{did_you_mean(name, names)}")
-    return {field.name: _value(kind, field, record) for field in fields}
+
+    KIND: ClassVar[str] = "batches"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "window")
+
+    window: str
+    version: str
+    commit_id: str
+    rows: int
 
 
-def identity(kind: str, content: Content, follows: str | None = None) -> str:
-    """Return the SHA-256 of the kind and a record, or several in one file: the file's name.
+@dataclass(frozen=True, kw_only=True)
+class Labels(Record):
+    """A window's labels, once they have landed, were checked and are merged.
 
-    ``follows`` is the record_id of a newer one of the same key, after which this state returned:
-    without it, the file would be the one of before.
+    Attributes:
+        window: its key.
+        version: the data version of their object.
+        commit_id: the commit on main that holds them.
+        rows: how many there are; 0 where they were withdrawn.
+        positives: how many of them are positive; None for other tasks than a binary one.
+        unknown: how many name no row of the batch.
+        meaning: of the target that was counted.
+
     """
-    return hashlib.sha256(_canonical(_envelope(kind, content, follows))).hexdigest()
+
+    KIND: ClassVar[str] = "labels"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "window")
+
+    window: str
+    version: str
+    commit_id: str
+    rows: int
+    positives: int | None = None
+    unknown: int
+    meaning: str | None = None
 
 
-def sealed(
-    kind: str, content: Content, follows: str | None = None, after: datetime | None = None
-) -> bytes:
-    """Return what stands in the file of a record or several, stamped with the wall clock (UTC).
+@dataclass(frozen=True, kw_only=True)
+class Verdict(Record):
+    """What the drift policy says of one window.
 
-    It is later than ``after`` (UTC, naive), wherever the clock stands.
+    Attributes:
+        window: its key.
+        batch_version: the batch that was judged.
+        champion: whose reference it was judged against.
+        profile: of the window's features and scores.
+        reference: what it was judged against; None without a champion.
+        rows: how many were judged.
+        score: the mean over the features of how far they moved, 0 to 1; None where nothing was
+            judged by it.
+        score_limit: what the score would have to exceed.
+        exceeds: whether the window exceeds a limit.
+        verdict: `stable`, `warning`, `drifted` or `insufficient`.
+        sentence: it, and why.
+        policy: that was gone by.
+        detail: what explains it: of the limit, the warnings, the segments.
+        features_commit: that was read.
+        finding: what later verdicts go by of it (see `drift.past`).
+        past: of what of earlier verdicts it was made, as a digest.
+
     """
-    now = datetime.now(UTC).replace(tzinfo=None)
-    if after is not None:
-        now = max(now, after + timedelta(microseconds=1))
-    stamp = {"recorded_at": now.isoformat(timespec="microseconds")}
-    return _canonical(_envelope(kind, content, follows) | stamp)
+
+    KIND: ClassVar[str] = "verdicts"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "window")
+
+    window: str
+    batch_version: str
+    champion: int | None = None
+    profile: str
+    reference: str | None = None
+    rows: int
+    score: float | None = None
+    score_limit: float | None = None
+    exceeds: bool
+    verdict: str
+    sentence: str
+    policy: str
+    detail: Mapping[str, Any]
+    features_commit: str
+    finding: str | None = None
+    past: str | None = None
 
 
-def same_content(kind: str, content: Content, file: bytes) -> bool:
-    """Whether a file holds this record, or these, whatever it follows."""
-    envelope = json.loads(file)
-    return bool(envelope["kind"] == kind and envelope.get(_field_of(content)) == content)
+@dataclass(frozen=True, kw_only=True)
+class Distance(Record):
+    """How far one feature of a window is from the reference.
 
+    Attributes:
+        window: its key.
+        feature: its name.
+        champion: whose reference it is.
+        kind: what the distance is: `ks` (Kolmogorov-Smirnov) or `tv` (total variation).
+        distance: 0 to 1.
+        own_low: the lower end of what the reference's own windows are apart, 0 to 1.
+        own_high: the upper end.
+        share: its part of the window's score, 0 to 1.
+        null_change: by how much the share of rows without a finite value rose, -1 to 1.
+        features_commit: that was read.
+        psi: the population stability index; None where it has none.
+        wasserstein: in the feature's own unit; None for categories.
+        cardinality_change: how many times as many distinct values as the reference has.
 
-def file_of(record_id: str) -> str:
-    """Return the id of the file that holds a row."""
-    return record_id.partition(".")[0]
+    """
 
+    KIND: ClassVar[str] = "distances"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "window", "feature")
 
-def key_of(kind: str, content: Content) -> dict[str, Any]:
-    """Return the key columns of a record, or of the first of several."""
-    record = content[0] if isinstance(content, list) else content
-    return {field.name: record[field.name] for field in fields_of(kind) if field.key}
-
-
-def _envelope(kind: str, content: Content, follows: str | None) -> dict[str, Any]:
-    envelope = {"kind": kind, _field_of(content): content}
-    return envelope if follows is None else envelope | {"follows": follows}
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A file's records; ``rows`` is None where this version doesn't know the kind."""
-
-    id: str
+    window: str
+    feature: str
+    champion: int
     kind: str
-    recorded_at: str
-    rows: tuple[dict[str, Any], ...] | None
+    distance: float
+    own_low: float
+    own_high: float
+    share: float
+    null_change: float
+    features_commit: str
+    psi: float | None = None
+    wasserstein: float | None = None
+    cardinality_change: float | None = None
 
 
-def opened(name: str, content: bytes) -> Opened:
-    """Read a file of records; raises StoreError unless it is one, whole and under its own name.
+@dataclass(frozen=True, kw_only=True)
+class Segment(Record):
+    """What the drift policy says of a segment of one window.
 
-    The rows' ``record_id`` is the file's name, with a number behind it where it holds several.
+    Attributes:
+        window: its key.
+        segment: as `carrier=AA`.
+        champion: whose reference it was judged against.
+        profile: of the segment's features and scores.
+        rows: how many it has.
+        score: as that of a verdict.
+        score_limit: what the score would have to exceed.
+        exceeds: whether it exceeds a limit.
+        verdict: as that of a window.
+        sentence: it, and why.
+        policy: that was gone by.
+        warnings: sentences.
+        features_commit: that was read.
+
     """
-    try:
-        envelope = json.loads(content)
-        kind = envelope["kind"]
-        several = "records" in envelope
-        records: Content = envelope["records"] if several else envelope["record"]
-        moment = datetime.fromisoformat(envelope["recorded_at"])
-        file = identity(kind, records, envelope.get("follows"))
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{name} is no record of the store: {error}") from error
-    if name != f"{file}.json":
-        raise StoreError(f"{name} doesn't hold what its name says")
-    recorded_at = moment.isoformat(timespec="microseconds")
-    if kind not in KINDS:
-        return Opened(file, kind, recorded_at, None)
-    rows = _checked_alike(kind, records if isinstance(records, list) else [records])
-    own = {"recorded_at": recorded_at}
-    ids = [f"{file}.{number:06}" for number in range(len(rows))] if several else [file]
-    numbered = ({"record_id": name, **own, **row} for name, row in zip(ids, rows, strict=True))
-    return Opened(file, kind, recorded_at, tuple(numbered))
+
+    KIND: ClassVar[str] = "segments"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "window", "segment")
+
+    window: str
+    segment: str
+    champion: int | None = None
+    profile: str
+    rows: int
+    score: float | None = None
+    score_limit: float | None = None
+    exceeds: bool
+    verdict: str
+    sentence: str
+    policy: str
+    warnings: list[str]
+    features_commit: str
 
 
-def _checked_alike(kind: str, several: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Check records read from a file; what looks like one that passed has only its values checked.
+@dataclass(frozen=True, kw_only=True)
+class Performance(Record):
+    """What the metric is on a window whose labels are mature.
 
-    A window's distances are many and all of one form.
+    Attributes:
+        window: its key.
+        champion: whose predictions were measured.
+        metric: its name.
+        value: in the metric's unit; None where it is undefined on these labels.
+        rows: how many have a label.
+        base_rate: the share of positives among them, 0 to 1, or their mean target; None without any.
+        predictions_version: that was read.
+        labels_version: that was read.
+        batch_version: that was scored.
+        predictions_commit: that was read.
+        labels_commit: that was read.
+        meaning: of the metric.
+
     """
-    passed: set[tuple[Any, ...]] = set()
-    rows: list[Mapping[str, Any]] = []
-    for record in several:
-        form = (*record, *map(type, record.values()))
-        if form in passed and all(map(_is_storable, record.values())):
-            rows.append(record)
-            continue
-        rows.append(checked(kind, record))
-        passed.add(form)
-    return rows
+
+    KIND: ClassVar[str] = "performance"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "window")
+
+    window: str
+    champion: int
+    metric: str
+    value: float | None = None
+    rows: int
+    base_rate: float | None = None
+    predictions_version: str
+    labels_version: str
+    batch_version: str
+    predictions_commit: str
+    labels_commit: str
+    meaning: str | None = None
 
 
-def _is_storable(value: Any) -> bool:
-    if type(value) is int:
-        return -_2_63 <= value < _2_63
-    return type(value) is not str or "\0" not in value
+@dataclass(frozen=True, kw_only=True)
+class Staleness(Record):
+    """What a retraining would have earned on a window, by two twins, and in all so far.
+
+    Total, rate and due are of the windows since the champion was promoted up to this one.
+
+    Attributes:
+        window: its key.
+        champion: that served it.
+        since: the window in which the champion was promoted.
+        measure: the unit of what is gained, as `auc` or `money`.
+        months: how long the window is.
+        fresh: value of a twin that learnt from all that was known when the window began; None where
+            the reason says why.
+        served: value of a twin that learnt from what the champion did.
+        gain: fresh less served, the more the better; None as before.
+        reason: why nothing was judged; empty where something was.
+        rows: how many were compared.
+        cost: of a retraining, in gain x months; None where nothing is known that it is a share of.
+        total: sum of gain x months, signed.
+        rate: gain of the latest windows, for a month.
+        due: whether a retraining is worth its cost.
+        sentence: it, and why.
+        policy: that was gone by.
+        fresh_twin: twelve or more hex digits that say what it learnt and how.
+        champion_twin: the same of the champion's twin.
+        champion_twin_blob: that twin, to be used again.
+        batch_version: that was scored.
+        labels_version: that was read.
+        features_commit: that was read.
+        labels_commit: that was read.
+        known_commit: what was known when the window began.
+        meaning: of the measure.
+
+    """
+
+    KIND: ClassVar[str] = "staleness"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "window")
+
+    window: str
+    champion: int
+    since: str
+    measure: str
+    months: float
+    fresh: float | None = None
+    served: float | None = None
+    gain: float | None = None
+    reason: str
+    rows: int
+    cost: float | None = None
+    total: float
+    rate: float
+    due: bool
+    sentence: str
+    policy: str
+    fresh_twin: str | None = None
+    champion_twin: str | None = None
+    champion_twin_blob: str | None = None
+    batch_version: str
+    labels_version: str
+    features_commit: str
+    labels_commit: str
+    known_commit: str | None = None
+    meaning: str | None = None
 
 
-def moment(content: bytes) -> str:
-    """Return when a file was recorded, to sort by; empty for what is no record."""
-    try:
-        return str(json.loads(content)["recorded_at"])
-    except (ValueError, KeyError, TypeError):
-        return ""
+@dataclass(frozen=True, kw_only=True)
+class Estimator(Record):
+    """What estimates a version's metric before labels are mature, by the newest window it is made of.
+
+    Attributes:
+        champion: the version.
+        window: the newest of those that it is made of.
+        method: as `cbpe`.
+        metric: that it estimates.
+        estimator: None where the reason says why there is none.
+        reason: empty where there is one.
+        rows: how many it is made of.
+        made_of: the windows.
+        meaning: of the metric.
+
+    """
+
+    KIND: ClassVar[str] = "estimators"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "champion", "window")
+
+    champion: int
+    window: str
+    method: str
+    metric: str
+    estimator: str | None = None
+    reason: str
+    rows: int
+    made_of: list[str]
+    meaning: str | None = None
 
 
-def columns_of(kind: str) -> tuple[str, ...]:
-    """Return what a row of the index has; raises UnknownNameError for another kind."""
-    return ("event_id", "record_id", "recorded_at", *(field.name for field in fields_of(kind)))
+@dataclass(frozen=True, kw_only=True)
+class Estimate(Record):
+    """What the metric of a window will be, estimated before its labels are mature.
+
+    Attributes:
+        window: its key.
+        champion: whose predictions are estimated.
+        method: as `cbpe`.
+        metric: its name.
+        value: in the metric's unit; None where the reason says why there is none.
+        reason: empty where there is one.
+        rows: how many were scored.
+        estimator: that was used.
+        made_of: the windows that the estimator is made of.
+        predictions_version: that was read.
+        measured: what the metric was in the end; None until the labels are mature.
+        error: value less measured; None as before.
+        meaning: of the metric.
+
+    """
+
+    KIND: ClassVar[str] = "estimates"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "window")
+
+    window: str
+    champion: int
+    method: str
+    metric: str
+    value: float | None = None
+    reason: str
+    rows: int
+    estimator: str | None = None
+    made_of: list[str]
+    predictions_version: str
+    measured: float | None = None
+    error: float | None = None
+    meaning: str | None = None
 
 
-def read_back(kind: str, frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the index's rows as plain values."""
-    jsons = {field.name for field in fields_of(kind) if field.type == "json"}
-    names = frame.columns
-    columns = (
-        [None if text is None else json.loads(text) for text in frame[name]]
-        if name in jsons
-        else frame[name].to_list()
-        for name in names
+@dataclass(frozen=True, kw_only=True)
+class Meaning(Record):
+    """What the figures of a model mean; another where the declaration gave them another meaning.
+
+    Attributes:
+        parts: as target, task, metric or windows, each with what it is.
+
+    """
+
+    KIND: ClassVar[str] = "meanings"
+    KEY: ClassVar[tuple[str, ...]] = ("model",)
+
+    parts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision(Record):
+    """What was done about evidence, and why.
+
+    Attributes:
+        cause: its key, as `drift:2013-01-07`.
+        window: the newest that had landed.
+        trigger: what the evidence is of.
+        decision: `retrain`, `held_back` or `noted`.
+        code: why, as one word for programs.
+        reason: why, for a person.
+        champion: that was in force.
+        decided_at: the clock of the data, ISO 8601.
+
+    """
+
+    KIND: ClassVar[str] = "decisions"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "cause")
+
+    cause: str
+    window: str
+    trigger: str
+    decision: str
+    code: str
+    reason: str
+    champion: int | None = None
+    decided_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Record):
+    """What came of a retraining.
+
+    Attributes:
+        cause: of the decision.
+        window: the turn in which it ended.
+        promoted: whether the challenger serves by it.
+        version: of the challenger; None where there was none.
+        reason: why.
+        run_id: Dagster's; empty where it is not known.
+        minutes: how long it took, wall clock; None where it is not known.
+
+    """
+
+    KIND: ClassVar[str] = "outcomes"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "cause")
+
+    cause: str
+    window: str
+    promoted: bool
+    version: int | None = None
+    reason: str
+    run_id: str
+    minutes: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergedProfile(Record):
+    """A month of windows in one profile, and one more for each segment.
+
+    Attributes:
+        period: as `2013-01`.
+        segment: as `carrier=AA`; empty for the whole.
+        profile: the one that stands for all of them.
+        rows: how many it is of.
+        windows: the ids of the profiles that stood for each before, first the one that was merged.
+
+    """
+
+    KIND: ClassVar[str] = "merged_profiles"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "period", "segment")
+
+    period: str
+    segment: str
+    profile: str
+    rows: int
+    windows: Mapping[str, list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control(Record):
+    """What a person asked for; every request counts, so its moment is part of the key.
+
+    Attributes:
+        requested_at: the wall clock, ISO 8601.
+        action: `pause`, `resume`, `retrain` or `retry`.
+        reason: the person's.
+        by: who.
+
+    """
+
+    KIND: ClassVar[str] = "controls"
+    KEY: ClassVar[tuple[str, ...]] = ("model", "requested_at", "action")
+
+    requested_at: str
+    action: str
+    reason: str
+    by: str
+
+
+#: every kind of record, by what files and the index call it
+KINDS: Mapping[str, type[Record]] = {
+    kind.KIND: kind
+    for kind in (
+        Batch,
+        Labels,
+        Verdict,
+        Distance,
+        Segment,
+        Performance,
+        Staleness,
+        Estimator,
+        Estimate,
+        Meaning,
+        Decision,
+        Outcome,
+        MergedProfile,
+        Control,
     )
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+}
 
 
-def _field_of(content: Content) -> str:
-    return "records" if isinstance(content, list) else "record"
-
-
-def _value(kind: str, field: Field, record: Mapping[str, Any]) -> Any:
-    value = record.get(field.name)
-    if value is None:
-        if field.nullable:
-            return None
-        state = "is None" if field.name in record else "is missing"
-        raise StoreError(f"{kind}: the field `{field.name}` {state}")
-    if field.type == "json":
-        return _plain(kind, field, value)
-    if isinstance(value, bool) == (field.type == "bool"):
-        if field.type == "bool":
-            return value
-        if field.type == "str" and isinstance(value, str) and _encodable(value):
-            return str(value)
-        if (
-            field.type == "int"
-            and isinstance(value, (int, numbers.Integral))  # the first is found at once
-            and -_2_63 <= int(value) < _2_63
-        ):
-            return int(value)
-        if (
-            field.type == "float"
-            and isinstance(value, (float, numbers.Real))
-            and math.isfinite(value)
-        ):
-            return float(value)
-    raise StoreError(
-        f"{kind}: the field `{field.name}` must be {_SPELLED[field.type]}, not {value!r}"
-    )
-
-
-def _encodable(text: str) -> bool:
-    """Whether UTF-8 and SQL can hold it: no half of a surrogate pair, no NUL."""
-    try:
-        return b"\0" not in text.encode()
-    except UnicodeEncodeError:
-        return False
-
-
-def _plain(kind: str, field: Field, value: Any) -> Any:
-    """Return the value as JSON gives it back, so that its hash is the file's."""
-    try:
-        plain = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        plain.encode()  # half of a surrogate pair would be no UTF-8
-        return json.loads(plain)
-    except (TypeError, ValueError) as error:
-        raise StoreError(f"{kind}: the field `{field.name}` must be plain JSON: {error}") from error
-
-
-def _canonical(value: Any) -> bytes:
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return text.encode()
+def kind_named(name: str) -> type[Record]:
+    """Return the kind that files and the index call so; raises UnknownNameError for another."""
+    if name not in KINDS:
+        raise UnknownNameError.among("kind of record", name, KINDS)
+    return KINDS[name]

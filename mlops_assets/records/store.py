@@ -17,21 +17,26 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import duckdb
 import polars as pl
 from filelock import FileLock, Timeout
 
 from mlops_assets.errors import StoreBusyError, StoreError
-from mlops_assets.records import kinds
+from mlops_assets.records import file
 from mlops_assets.records.backend import IndexedBackend
+from mlops_assets.records.file import Content, Opened
 from mlops_assets.records.folder import BlobFolder, RecordFolder
-from mlops_assets.records.index import Index, State, is_damage
-from mlops_assets.records.kinds import Opened
-from mlops_assets.records.memory import Memory, Newest, Row, Rows
+from mlops_assets.records.index import Index, State, columns_of, is_damage, records_of
+from mlops_assets.records.kinds import kind_named
+from mlops_assets.records.memory import Memory, Newest
+from mlops_assets.records.record import R, Record, checked, keys_of
 
 T = TypeVar("T")
+V = TypeVar("V", bound=tuple[Any, ...])
+Row = dict[str, Any]
+Rows = Mapping[Any, Mapping[str, Any]]
 Tell = Callable[[int, int], None]
 
 _log = logging.getLogger(__name__)
@@ -66,23 +71,42 @@ class Store:
         """Travel to another process without the open engine."""
         return Store, (self.root, self._lock_timeout)
 
-    def add(self, kind: str, record: Mapping[str, Any]) -> str:
+    @overload
+    def add(self, record: Record, /) -> str: ...
+    @overload
+    def add(self, record: str, values: Mapping[str, Any], /) -> str: ...
+    def add(self, record: Record | str, values: Mapping[str, Any] | None = None, /) -> str:
         """Add a record and return its id; adding the newest of its key again changes nothing.
 
         One that was there before, and then another, is the newest again: a state that returned.
-        The index is asked for that, which may raise StoreBusyError. Raises StoreError that names a missing, unknown or wrong field, UnknownNameError for an
-        unknown kind.
+        The index is asked for that, which may raise StoreBusyError. Raises StoreError that names a
+        field of a wrong type.
         """
-        return self._add(kind, kinds.checked(kind, record))
+        if isinstance(record, str):
+            kind = kind_named(record)
+            return self._add(kind, checked(kind, values or {}))
+        return self._add(type(record), checked(type(record), record.content))
 
-    def add_many(self, kind: str, several: Sequence[Mapping[str, Any]]) -> str:
-        """Add records in one file, all or none; raises as `add` does.
+    @overload
+    def add_many(self, records: Sequence[Record], /) -> str: ...
+    @overload
+    def add_many(self, records: str, several: Sequence[Mapping[str, Any]], /) -> str: ...
+    def add_many(
+        self, records: Sequence[Record] | str, several: Sequence[Mapping[str, Any]] = (), /
+    ) -> str:
+        """Add records of one kind in one file, all or none; raises as `add` does.
 
         The same records in the same order again change nothing, unless the first one's key has a
         newer record; none at all are no file.
         """
-        plain = [kinds.checked(kind, record) for record in several]
-        return self._add(kind, plain) if plain else ""
+        if isinstance(records, str):
+            kind = kind_named(records)
+            plain = [checked(kind, values) for values in several]
+            return self._add(kind, plain) if plain else ""
+        if not records:
+            return ""
+        kind = type(records[0])
+        return self._add(kind, [checked(kind, record.content) for record in records])
 
     def add_blob(self, data: bytes) -> str:
         """Keep a profile or a reference and return its SHA-256, in hex."""
@@ -96,32 +120,63 @@ class Store:
         """Whether a blob is there, whole or not."""
         return self._blobs.has(name)
 
-    def latest(self, kind: str, *, model: str, **equals: Any) -> list[dict[str, Any]]:
-        """Return the newest row per key among those that match, sorted by key.
+    @overload
+    def latest(self, kind: type[R], *, model: str, **equals: Any) -> list[R]: ...
+    @overload
+    def latest(self, kind: str, *, model: str, **equals: Any) -> list[Row]: ...
+    def latest(self, kind: type[R] | str, *, model: str, **equals: Any) -> list[R] | list[Row]:
+        """Return the newest record per key among those that match, sorted by key."""
+        wanted = {"model": model} | equals
+        if isinstance(kind, str):
+            return list(map(_as_row, self._select(kind_named(kind), wanted, newest=True)))
+        return self._select(kind, wanted, newest=True)
 
-        A row has the kind's columns, and event_id, record_id and recorded_at (UTC, naive).
-        """
-        return self._select(kind, {"model": model} | equals, newest=True)
-
+    @overload
+    def rows(
+        self, kind: type[R], *, model: str | None = None, after_event: int = 0, **equals: Any
+    ) -> list[R]: ...
+    @overload
     def rows(
         self, kind: str, *, model: str | None = None, after_event: int = 0, **equals: Any
-    ) -> list[dict[str, Any]]:
-        """Return all matching rows after an event, in the order of events (a sensor's cursor)."""
+    ) -> list[Row]: ...
+    def rows(
+        self,
+        kind: type[R] | str,
+        *,
+        model: str | None = None,
+        after_event: int = 0,
+        **equals: Any,
+    ) -> list[R] | list[Row]:
+        """Return all matching records after an event, in the order of events (a sensor's cursor)."""
         wanted = equals if model is None else {"model": model} | equals
+        if isinstance(kind, str):
+            return list(map(_as_row, self._select(kind_named(kind), wanted, after_event)))
         return self._select(kind, wanted, after_event)
 
-    def newest(self, kind: str, *columns: str, model: str) -> Rows:
-        """Return those columns of the newest row per key, for what is asked again and again.
+    @overload
+    def newest(self, kind: type[Record], view: type[V], /, *, model: str) -> Mapping[Any, V]: ...
+    @overload
+    def newest(self, kind: str, /, *columns: str, model: str) -> Rows: ...
+    def newest(self, kind: Any, /, *asked: Any, model: str) -> Mapping[Any, Any]:
+        """Return some fields of the newest record per key, for what is asked again and again.
 
-        By key: a text where one column beside the model is the key, else a tuple. They are kept in
+        ``view`` is a NamedTuple whose fields are those, named and typed as in the kind. The result
+        is by key: a text where one field beside the model is the key, else a tuple. It is kept in
         the process and brought up to date with what came in since, so that asking again costs
-        nothing while nothing comes, however long the history is. The mapping never changes; don't
-        change its rows.
+        nothing while nothing comes, however long the history is. The mapping never changes.
         """
         if not self.root.exists():
             return {}
-        asked = (kind, model, *columns)
-        kept = self._memory.newest.setdefault(asked, Newest(kind, model, columns))
+        if isinstance(kind, str):
+            known = kind_named(kind)
+            keys = [name for name in keys_of(known) if name != "model"]
+            names = tuple(dict.fromkeys((*keys, *asked)))
+            make: Callable[[tuple[Any, ...]], Any] = lambda row: dict(zip(names, row, strict=True))  # noqa: E731
+            about: tuple[Hashable, ...] = (kind, model, *asked)
+        else:
+            known, (view,) = kind, asked
+            names, make, about = view._fields, view._make, (kind, model, view)
+        kept = self._memory.newest.setdefault(about, Newest(known, model, names, make))
         with kept.lock:
             if kept.is_current(self._current()):
                 return kept.rows
@@ -172,17 +227,17 @@ class Store:
         """Remove files that killed writers began over ``grace`` seconds ago; return how many."""
         return self._folder.remove_drafts(grace)
 
-    def _add(self, kind: str, content: kinds.Content) -> str:
-        name = kinds.identity(kind, content)
-        if not self._records.add_if_absent(f"{name}.json", kinds.sealed(kind, content)):
+    def _add(self, kind: type[Record], content: Content) -> str:
+        name = file.identity(kind, content)
+        if not self._records.add_if_absent(f"{name}.json", file.sealed(kind, content)):
             # then it is the newest of its key, or was before another came
-            for row in self._select(kind, kinds.key_of(kind, content), newest=True):
-                follows = row["record_id"]
-                file = kinds.file_of(follows)
-                if kinds.same_content(kind, content, self._records.read(f"{file}.json")):
-                    return file
-                name = kinds.identity(kind, content, follows)
-                again = kinds.sealed(kind, content, follows, after=row["recorded_at"])
+            for row in self._select(kind, file.key_of(kind, content), newest=True):
+                follows = row.record_id
+                there = file.file_of(follows)
+                if file.same_content(kind, content, self._records.read(f"{there}.json")):
+                    return there
+                name = file.identity(kind, content, follows)
+                again = file.sealed(kind, content, follows, after=row.recorded_at)
                 self._records.add_if_absent(f"{name}.json", again)
         if name.startswith(_HELPS) and self._index.stamp() is not None:
             self._help()
@@ -197,24 +252,24 @@ class Store:
 
     def _select(
         self,
-        kind: str,
+        kind: type[R],
         equals: Mapping[str, Any],
         after_event: int = 0,
         *,
         newest: bool = False,
-    ) -> list[Row]:
-        columns = kinds.columns_of(kind)
+    ) -> list[R]:
         if not self.root.exists():
             return []
         asked = (kind, *sorted(equals.items()), after_event, newest)
-        rows = self._memory.answer(asked, self._current().mark(kind))
-        if rows is None:
-            state, found = self._read(
+        found: list[R] | None = self._memory.answer(asked, self._current().mark(kind.KIND))
+        if found is None:
+            columns = tuple(columns_of(kind))
+            state, frame = self._read(
                 lambda: self._index.select(kind, columns, equals, after_event, newest=newest)
             )
-            rows = kinds.read_back(kind, found)
-            self._memory.keep(asked, state.mark(kind), rows)
-        return rows
+            found = records_of(kind, frame)
+            self._memory.keep(asked, state.mark(kind.KIND), found)
+        return found
 
     def _current(self) -> State:
         """Index what came in, and return the state of the index."""
@@ -309,7 +364,7 @@ class Store:
 
     def _fill(self, index: Index, files: Iterable[str], tell: Tell | None) -> set[str]:
         """Insert files in the order of time, without holding all of them in memory."""
-        moments = sorted((kinds.moment(self._records.read(name)), name) for name in files)
+        moments = sorted((file.moment(self._records.read(name)), name) for name in files)
         names = [name for _, name in moments]
         done = 0
         for some in _parts(names):
@@ -324,7 +379,7 @@ class Store:
         found = []
         for name in names:
             try:
-                found.append(kinds.opened(name, self._records.read(name)))
+                found.append(file.opened(name, self._records.read(name)))
             except FileNotFoundError:
                 continue  # somebody else set it aside
             except StoreError as error:
@@ -372,6 +427,10 @@ class Store:
             yield
         finally:
             lock.release()
+
+
+def _as_row(record: Record) -> Row:
+    return dict(record.__dict__)
 
 
 def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:

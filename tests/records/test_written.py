@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from mlops_assets.records import file as files
 from mlops_assets.records import kinds
+from mlops_assets.records.record import fields_of
 from mlops_assets.records.store import Store
 
 FILES = sorted((Path(__file__).parent / "written").iterdir())
@@ -25,7 +26,7 @@ def test_a_file_is_read_and_the_same_record_makes_the_same_file(
 ) -> None:
     # given a file in a home
     written = json.loads(file.read_bytes())
-    kind, follows = written["kind"], written.get("follows")
+    kind, follows = kinds.KINDS[written["kind"]], written.get("follows")
     content = written.get("record") or written["records"]
     store = Store(tmp_path / "store")
     (store.root / "incoming").mkdir(parents=True)
@@ -38,9 +39,9 @@ def test_a_file_is_read_and_the_same_record_makes_the_same_file(
     # then its fields are what it says, those that came later are null
     several = content if isinstance(content, list) else [content]
     for row, record in zip(rows, several, strict=True):
-        assert kinds.file_of(row["record_id"]) == file.stem
-        said = {field.name: record.get(field.name) for field in kinds.fields_of(kind)}
-        assert {name: row[name] for name in said} == said
+        assert files.file_of(row.record_id) == file.stem
+        said = {field.name: record.get(field.name) for field in fields_of(kind)}
+        assert row.content == said
 
     # and the same record, added anew at the same moment, is the same file
     if follows or any(set(record) < set(said) for record in several):
@@ -51,8 +52,9 @@ def test_a_file_is_read_and_the_same_record_makes_the_same_file(
         def now(cls, tz: tzinfo | None = None) -> Then:
             return cls.fromisoformat(written["recorded_at"]).replace(tzinfo=tz)
 
-    monkeypatch.setattr(kinds, "datetime", Then)
+    monkeypatch.setattr(files, "datetime", Then)
     anew = Store(tmp_path / "anew")
-    add: Any = anew.add_many if "records" in written else anew.add
-    assert add(kind, content) == file.stem
+    records = [kind(**record) for record in several]
+    name = anew.add_many(records) if "records" in written else anew.add(records[0])
+    assert name == file.stem
     assert (anew.root / "incoming" / file.name).read_bytes() == file.read_bytes()

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from mlops_assets.monitoring.due import due
-from mlops_assets.records.kinds import fields_of
+from mlops_assets.records import kinds
+from mlops_assets.records.record import fields_of
 from tests import tiny
 from tests.conftest import Played, PlayedTo, reopen
 from tests.sensors.test_runs import with_windows
@@ -171,7 +172,7 @@ def test_a_window_that_was_scored_and_never_estimated_is_due(played: Played) -> 
     with_windows(played, 2)
     newest = tiny.window(1)
     (verdict,) = played.store.latest("verdicts", model="tiny", window=newest)
-    own = {field.name for field in fields_of("verdicts")}
+    own = {field.name for field in fields_of(kinds.Verdict)}
     played.store.add("verdicts", {**{k: v for k, v in verdict.items() if k in own}, "champion": 1})
     for scores in (b"scores", b"scores of a correction"):
         with played.repository.transaction("main", "scored", {}) as change:

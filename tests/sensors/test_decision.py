@@ -16,7 +16,8 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.decision_log import MOST_GAPS, note_gaps, overtaken, record
 from mlops_assets.monitoring.recorded import paused
 from mlops_assets.monitoring.status import of_model
-from mlops_assets.records.kinds import fields_of
+from mlops_assets.records import kinds
+from mlops_assets.records.record import fields_of
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
 from tests import tiny
@@ -337,7 +338,7 @@ def test_ten_thousand_drift_events_after_two_dead_days_are_one_retraining(
         played.land(number, "labels")
     while played.player.tick("data"):
         pass
-    kind = {field.name for field in fields_of("verdicts")}
+    kind = {field.name for field in fields_of(kinds.Verdict)}
     *_, before, newest = played.store.latest("verdicts", model="tiny")
     assert (before["window"], newest["verdict"]) == (tiny.window(9), "drifted")
     # of the same past: one of another past would be made again
