@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -26,8 +26,7 @@ from mlops_assets.batches.objects import scan
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import RefExistsError
 from mlops_assets.features.expressions import code_version
-from mlops_assets.learning.comparison import agreement, lesson_of
-from mlops_assets.learning.evaluation import scored_by_window
+from mlops_assets.learning.evaluation import refit_agreements, scored_by_window
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import TARGET
 from mlops_assets.monitoring.estimators import Estimates
@@ -178,38 +177,26 @@ class Promotion:
             )
             for number in (1, 2)
         ]
-        others = [one.model.predict(rows) for one in seeds]
         for one in seeds:
             seen = scored_by_window(self.declaration, held_out, one.model, "held_out")
             tracking.get(one.run_id).log_metrics(seen)
-        scores, gated = refit.model.predict(rows), challenger.predict(rows)
-        known = refit.model.predict(held_out), challenger.predict(held_out)
-        lesson = lesson_of(held_out[TARGET], *known, self.declaration.task)
-        limits = self.declaration.gates
-        kinds: list[tuple[Literal["score", "rank"], float]] = [
-            ("score", limits.score_agreement),
-            ("rank", limits.rank_agreement),
+        agreements = refit_agreements(
+            self.declaration,
+            (refit.model.predict(rows), challenger.predict(rows)),
+            [one.model.predict(rows) for one in seeds],
+            held_out[TARGET],
+            (refit.model.predict(held_out), challenger.predict(held_out)),
+        )
+        gates = [
+            Gate(
+                name=f"refit_{by}s_agree",
+                passed=found.passed,
+                value=found.difference,
+                limit=found.limit,
+                sentence=found.sentence,
+            )
+            for by, found in agreements.items()
         ]
-        gates = []
-        for by, tolerance in kinds:
-            found = agreement(
-                scores,
-                gated,
-                others,
-                by=by,
-                tolerance=tolerance,
-                task=self.declaration.task,
-                lesson=lesson,
-            )
-            gates.append(
-                Gate(
-                    name=f"refit_{by}s_agree",
-                    passed=found.passed,
-                    value=found.difference,
-                    limit=found.limit,
-                    sentence=found.sentence,
-                )
-            )
         tracking.get(refit.run_id).log_metrics(
             {
                 **{gate.name: gate.value for gate in gates},

@@ -121,11 +121,19 @@ def evaluate(
         raise NotYetError("no_labels", f"{', '.join(pinned.holdout)} have no rows to compare on")
     mean = mean_target(versions, declaration, pinned)
     model = load_model(tracking, challenger["mlflow_run_id"])
-    opponents: dict[str, FittedModel | float] = {"baseline": mean}
+    parts = {
+        str(window): rows for (window,), rows in held_out.group_by(WINDOW, maintain_order=True)
+    }
+
+    def scored(model: FittedModel) -> dict[str, pl.Series]:
+        return {window: model.predict(rows) for window, rows in parts.items()}
+
+    opponents: dict[str, Mapping[str, pl.Series] | float] = {"baseline": mean}
     if rival and rival.mlflow_run_id:
-        opponents["champion"] = load_model(tracking, rival.mlflow_run_id)
+        opponents["champion"] = scored(load_model(tracking, rival.mlflow_run_id))
+    truths, scores = {window: rows[TARGET] for window, rows in parts.items()}, scored(model)
     comparisons = {
-        name: against(declaration, held_out, model, opponent, name)
+        name: against(declaration, truths, scores, opponent, name)
         for name, opponent in opponents.items()
     }
     tracking.get(challenger["mlflow_run_id"]).log_metrics(figures(comparisons))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from mlops_assets.backtest.models import Mark, Models
-from mlops_assets.learning.comparison import agreement, baseline, compare, lesson_of
+from mlops_assets.learning.evaluation import against, refit_agreements
 from mlops_assets.learning.training_set import TARGET
 from mlops_assets.words import joined
 
@@ -51,53 +51,37 @@ class Gates:
     def _compare(
         self, challenger: Mark, champion: Mark | None, holdout: Sequence[str]
     ) -> str | None:
-        models, limits = self.models, self.models.declaration.gates
+        models = self.models
         learnt = models.history.rows(challenger.windows)[TARGET]
-        rate = float(learnt.cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]  # Polars types a mean as anything
-        task = models.declaration.task
-        naive = {window: baseline(rate, models.rows(window).height, task) for window in holdout}
-        opponents = {"baseline": (limits.min_gain_over_baseline, naive)}
+        mean = float(learnt.cast(pl.Float64).mean() or 0.0)  # type: ignore[arg-type]  # Polars types a mean as anything
+        truths = {window: models.rows(window)[TARGET] for window in holdout}
+
+        def scored(mark: Mark) -> dict[str, pl.Series]:
+            return {window: models.scores(mark, window) for window in holdout}
+
+        opponents: dict[str, Mapping[str, pl.Series] | float] = {"baseline": mean}
         if champion is not None:
-            theirs = {window: models.scores(champion, window) for window in holdout}
-            opponents["champion"] = (limits.min_gain, theirs)
-        failed = []
-        for opponent, (least, scores) in opponents.items():
-            windows = {
-                window: (
-                    models.rows(window)[TARGET],
-                    models.scores(challenger, window),
-                    scores[window],
-                )
-                for window in holdout
-            }
-            compared = compare(models.declaration.metric, windows, least, opponent=opponent)
-            if not compared.passed:
-                failed.append(compared.sentence)
-        return joined(failed) or None
+            opponents["champion"] = scored(champion)
+        found = [
+            against(models.declaration, truths, scored(challenger), opponent, name)
+            for name, opponent in opponents.items()
+        ]
+        return joined(one.sentence for one in found if not one.passed) or None
 
     def _agree(
         self, refit: Mark, seeds: Sequence[Mark], windows: Sequence[str], holdout: Sequence[str]
     ) -> str | None:
-        limits, task = self.models.declaration.gates, self.models.declaration.task
+        models = self.models
 
-        def scored(mark: Mark, windows: Sequence[str] = windows) -> pl.Series:
-            return pl.concat([self.models.scores(mark, window) for window in windows])
+        def scored(mark: Mark, windows: Sequence[str]) -> pl.Series:
+            return pl.concat([models.scores(mark, window) for window in windows])
 
-        challenger, *others = (scored(mark) for mark in seeds)
-        scores = scored(refit)
-        lesson = lesson_of(
-            pl.concat([self.models.rows(window)[TARGET] for window in holdout]),
-            scored(refit, holdout),
-            scored(seeds[0], holdout),
-            task,
+        challenger = seeds[0]
+        found = refit_agreements(
+            models.declaration,
+            (scored(refit, windows), scored(challenger, windows)),
+            [scored(other, windows) for other in seeds[1:]],
+            pl.concat([models.rows(window)[TARGET] for window in holdout]),
+            (scored(refit, holdout), scored(challenger, holdout)),
         )
-        by_score, by_rank = limits.score_agreement, limits.rank_agreement
-        found = (
-            agreement(
-                scores, challenger, others, by="score", tolerance=by_score, task=task, lesson=lesson
-            ),
-            agreement(
-                scores, challenger, others, by="rank", tolerance=by_rank, task=task, lesson=lesson
-            ),
-        )
-        return joined(one.sentence for one in found if not one.passed) or None
+        return joined(one.sentence for one in found.values() if not one.passed) or None

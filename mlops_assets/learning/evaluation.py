@@ -1,38 +1,96 @@
-"""Compare a challenger with an opponent window by window, and say it in figures."""
+"""Compare a challenger and its refit by the declared gates, and say it in figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Literal
 
 import polars as pl
 
 from mlops_assets.declaration import Declaration
-from mlops_assets.learning.comparison import Comparison, baseline, compare
+from mlops_assets.learning.comparison import (
+    Agreement,
+    Comparison,
+    agreement,
+    baseline,
+    compare,
+    lesson_of,
+)
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import TARGET, WINDOW
 
+#: of the same rows: the refit's, then the challenger's
+Scores = tuple[pl.Series, pl.Series]
+
 
 def against(
     declaration: Declaration,
-    held_out: pl.DataFrame,
-    challenger: FittedModel,
-    opponent: FittedModel | float,
+    truths: Mapping[str, pl.Series],
+    challenger: Mapping[str, pl.Series],
+    opponent: Mapping[str, pl.Series] | float,
     name: str,
 ) -> Comparison:
-    """Compare two models window by window on the same rows."""
-    windows = {}
-    for (window,), rows in sorted(held_out.group_by("window")):
-        theirs = (
-            baseline(opponent, rows.height, declaration.task)
-            if isinstance(opponent, float)
-            else opponent.predict(rows)
-        )
-        windows[str(window)] = (rows[TARGET], challenger.predict(rows), theirs)
+    """Compare a challenger with an opponent on the windows held out, by the declared gate.
+
+    Args:
+        declaration: of the model.
+        truths: window -> target of its rows, null where there is no label.
+        challenger: window -> its scores of the same rows.
+        opponent: the same of the opponent; of the baseline, what it says of every row.
+        name: `baseline` or `champion`.
+
+    Raises:
+        TrainingError: as `compare`.
+
+    """
     limits = declaration.gates
+    windows = {
+        window: (
+            truth,
+            challenger[window],
+            baseline(opponent, truth.len(), declaration.task)
+            if isinstance(opponent, float)
+            else opponent[window],
+        )
+        for window, truth in truths.items()
+    }
     least = limits.min_gain_over_baseline if name == "baseline" else limits.min_gain
     return compare(declaration.metric, windows, least, opponent=name)
+
+
+def refit_agreements(
+    declaration: Declaration,
+    scores: Scores,
+    others: Sequence[pl.Series],
+    truth: pl.Series,
+    held_out: Scores,
+) -> dict[Literal["score", "rank"], Agreement]:
+    """Compare a refit with the challenger that the gates saw, by the declared tolerances.
+
+    Args:
+        declaration: of the model.
+        scores: of refit and challenger, on rows from which neither learnt.
+        others: scores of the same rows by challengers with another seed.
+        truth: the target of the windows held out, which the refit learnt.
+        held_out: scores of refit and challenger there: what it learnt may account for its straying.
+
+    Raises:
+        TrainingError: as `agreement` and `lesson_of`.
+
+    """
+    lesson = lesson_of(truth, *held_out, declaration.task)
+    tolerances: dict[Literal["score", "rank"], float] = {
+        "score": declaration.gates.score_agreement,
+        "rank": declaration.gates.rank_agreement,
+    }
+    return {
+        by: agreement(
+            *scores, others, by=by, tolerance=tolerance, task=declaration.task, lesson=lesson
+        )
+        for by, tolerance in tolerances.items()
+    }
 
 
 def figures(comparisons: Mapping[str, Comparison]) -> dict[str, float | None]:
