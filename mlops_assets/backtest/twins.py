@@ -9,14 +9,12 @@ import polars as pl
 
 from mlops_assets.backtest.history import WINDOW
 from mlops_assets.backtest.models import Models
-from mlops_assets.declaration import load
 from mlops_assets.errors import FeatureError, TrainingError
-from mlops_assets.learning.frames import declared_frame
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import TARGET
-from mlops_assets.learning.twins import MOST_ROWS, Comparison, compare_twins, draws, fit_twin
-from mlops_assets.monitoring.staleness import months
-from mlops_assets.monitoring.twins import chosen
+from mlops_assets.learning.twins import MOST_ROWS, Comparison, draws, fit_twin
+from mlops_assets.monitoring.staleness import compare_on, not_compared
+from mlops_assets.monitoring.twins import chosen, known_before
 
 Windows = tuple[str, ...]
 _DRAW = "\0draw"
@@ -44,15 +42,9 @@ class Twins:
 
     def known_before(self, window: str) -> Windows:
         """Return the windows whose labels were known before this one began, by the frame."""
-        declaration, history = self.models.declaration, self.models.history
-        begins = declaration.windows.begins(window)
-        known = [
-            one
-            for one in history.windows
-            if one < window and one in history.labelled and declaration.matures(one) <= begins
-        ]
-        frame = declared_frame(declaration, known)
-        return frame.windows
+        history = self.models.history
+        labelled = (one for one in history.windows if one in history.labelled)
+        return known_before(self.models.declaration, labelled, window)
 
     def fitted(self, windows: Windows) -> FittedModel:
         """Return the small model of some windows, fitting it the first time."""
@@ -77,24 +69,14 @@ class Twins:
         return self._fitted[windows]
 
     def _compare(self, learnt: Windows, window: str) -> Comparison:
-        kpi, rows = self.models.declaration.retraining.kpi, self.models.rows(window)
+        rows = self.models.rows(window)
         try:
             known = self.known_before(window)
             fresh, champion = self.fitted(known), self.fitted(learnt)
         except (TrainingError, FeatureError) as error:
-            # as in production: it can't be judged, and everything else goes on
-            labelled = rows[TARGET].count()
-            return Comparison(None, None, None, labelled, f"there are no twins: {error}")
-        return compare_twins(
-            rows,
-            fresh,
-            champion,
-            target=TARGET,
-            metric=self.models.declaration.metric,
-            usual_labelled=[self._labelled(one) for one in known],
-            kpi=load(kpi) if kpi else None,
-            months=months(self.models.declaration),
-        )
+            return not_compared(rows, f"there are no twins: {error}")
+        usual = [self._labelled(one) for one in known]
+        return compare_on(self.models.declaration, rows, fresh, champion, usual)
 
     def _labelled(self, window: str) -> float:
         rows = self.models.rows(window)

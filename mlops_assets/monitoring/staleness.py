@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import polars as pl
 
 from mlops_assets.batches.maturity import LandedWindows
 from mlops_assets.batches.objects import scan
@@ -22,6 +24,7 @@ from mlops_assets.errors import (
     RefNotFoundError,
     TrainingError,
 )
+from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import TARGET
 from mlops_assets.learning.twins import Comparison, compare_twins
 from mlops_assets.monitoring.meaning import Series
@@ -64,7 +67,7 @@ def judge(
         .collect(engine="streaming")
     )
     if unlike:
-        return Judged(Comparison(None, None, None, int(rows[TARGET].count()), unlike))
+        return Judged(not_compared(rows, unlike))
     try:
         known, learnt = twins.known_before(window), twins.known_to(promotion)
         material = twins.material(known)
@@ -77,19 +80,34 @@ def judge(
             kept = champion, store.add_blob(champion.to_bytes())
     except (TrainingError, FeatureError, RefNotFoundError, ObjectNotFoundError) as error:
         # trying again would end the same: what they need is not there, and never will be
-        labelled = int(rows[TARGET].count())
-        return Judged(Comparison(None, None, None, labelled, f"there are no twins: {error}"))
-    comparison = compare_twins(
+        return Judged(not_compared(rows, f"there are no twins: {error}"))
+    comparison = compare_on(declaration, rows, fresh, kept[0], material.labelled)
+    return Judged(comparison, *marks, kept[1], known.commit)
+
+
+def compare_on(
+    declaration: Declaration,
+    rows: pl.DataFrame,
+    fresh: FittedModel,
+    champion: FittedModel,
+    usual_labelled: Sequence[float],
+) -> Comparison:
+    """Compare two twins on a window's rows, in what is declared; see `compare_twins`."""
+    return compare_twins(
         rows,
         fresh,
-        kept[0],
+        champion,
         target=TARGET,
         metric=declaration.metric,
-        usual_labelled=material.labelled,
+        usual_labelled=usual_labelled,
         kpi=kpi(declaration),
         months=months(declaration),
     )
-    return Judged(comparison, *marks, kept[1], known.commit)
+
+
+def not_compared(rows: pl.DataFrame, reason: str) -> Comparison:
+    """Return that nothing was compared on a window's rows, and why."""
+    return Comparison(None, None, None, int(rows[TARGET].count()), reason)
 
 
 def champion_staleness(

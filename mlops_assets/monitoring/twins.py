@@ -89,11 +89,10 @@ class Twins:
         declaration = self.declaration
         came = self.store.rows("batches", model=declaration.name, window=window)
         commit = came[0]["commit_id"] if came else self.repository.resolve(MAIN)
-        begins = declaration.windows.begins(window)
         landed = self._landed(commit)
-        mature = [one for one in landed if one < window and declaration.matures(one) <= begins]
-        frame = declared_frame(declaration, mature)
-        return Known(commit, {one: landed[one] for one in frame.windows})
+        return Known(
+            commit, {one: landed[one] for one in known_before(declaration, landed, window)}
+        )
 
     def known_to(self, promotion: Entry) -> Known:
         """Return what the version of a promotion learnt from.
@@ -233,6 +232,23 @@ class Twins:
         return labels.select(
             pl.lit(window).alias(WINDOW), *self.declaration.batches.key, self.target
         )
+
+
+def known_before(declaration: Declaration, labelled: Iterable[str], window: str) -> tuple[str, ...]:
+    """Return what a retraining learns from whose data ends where a window begins.
+
+    Args:
+        declaration: of the model.
+        labelled: windows with a batch and labels, oldest first.
+        window: only labels that could be trusted when it began count.
+
+    Raises:
+        TrainingError: too few windows had mature labels for a training.
+
+    """
+    begins = declaration.windows.begins(window)
+    mature = [one for one in labelled if one < window and declaration.matures(one) <= begins]
+    return declared_frame(declaration, mature).windows
 
 
 def chosen(windows: Sequence[str], seed: int) -> list[str]:
