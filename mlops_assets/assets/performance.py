@@ -1,7 +1,6 @@
 """The metric of one window: estimated once it is scored, measured once its labels are mature."""
 
 import dagster as dg
-import polars as pl
 
 from mlops_assets.assets.commits import key, partitions, read_commit
 from mlops_assets.assets.training_set import MEAN_OF
@@ -9,14 +8,10 @@ from mlops_assets.batches.landing import MAIN
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.batches.objects import exists
 from mlops_assets.declaration import Declaration
-from mlops_assets.learning.metrics import metric_named
-from mlops_assets.learning.training import SCORE
-from mlops_assets.learning.training_set import TARGET
 from mlops_assets.monitoring.estimators import Estimates
 from mlops_assets.monitoring.meaning import Meaning
-from mlops_assets.monitoring.performance import accuracy, judge_estimate, labelled_rows
+from mlops_assets.monitoring.performance import Estimated, Measured, estimate, measure
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
-from mlops_assets.words import counted
 
 
 def build(declaration: Declaration) -> dg.AssetsDefinition:
@@ -58,125 +53,48 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         series = estimates.series
         other_task = "" if series.scores_alike(entry) else series.unlike(entry)
         if window not in landed_windows(versions, declaration, MAIN).mature:
-            return estimate(estimates, window, entry.version, commit, other_task)
+            found = estimate(estimates, window, entry.version, commit, other_task)
+            return shown_estimate(declaration, found, entry.version, commit)
         labelled = read_commit(context, versions, mlops_store.get(), declaration, "labels", window)
-        return measure(estimates, window, entry.version, commit, labelled, other_task)
+        measured = measure(estimates, window, entry.version, commit, labelled, other_task)
+        return shown_measurement(declaration, measured, entry.version, commit)
 
     return performance
 
 
-def estimate(
-    estimates: Estimates, window: str, version: int, predictions_commit: str, other_task: str
+def shown_estimate(
+    declaration: Declaration, found: Estimated, version: int, commit: str
 ) -> dg.MaterializeResult:
-    """Estimate the metric of a window whose labels nobody can trust yet.
+    """Return an estimate as Dagster shows it."""
+    return dg.MaterializeResult(
+        metadata={
+            "summary": found.sentence,
+            f"estimated_{declaration.metric}": found.value if found.value is not None else "none",
+            "version": version,
+            "commit": commit,
+        },
+        data_version=dg.DataVersion(f"{found.predictions_version[:16]}-estimated-{found.value}"),
+    )
 
-    Scores of a version that learnt another task are none of the metric's: `other_task` says which.
-    """
-    declaration, store = estimates.declaration, estimates.store
+
+def shown_measurement(
+    declaration: Declaration, found: Measured, version: int, commit: str
+) -> dg.MaterializeResult:
+    """Return a measurement as Dagster shows it, with the estimate's error beside it."""
     metric = declaration.metric
-    found = estimates.of(window, version, predictions_commit, other_task)
-    path = declaration.path("predictions", window)
-    checksum = estimates.repository.stat(predictions_commit, path).checksum
-    store.add(
-        "estimates",
-        {
-            "model": declaration.name,
-            "window": window,
-            "champion": version,
-            "method": estimates.method,
-            "metric": metric,
-            "value": found.value,
-            "reason": found.reason,
-            "rows": found.rows,
-            "estimator": found.estimator,
-            "made_of": list(found.made_of),
-            "predictions_version": checksum,
-            "meaning": estimates.meaning,
-        },
-    )
-    trusted = f"its labels are trusted from {declaration.matures(window):%Y-%m-%d %H:%M} on"
-    said = f"{metric} can't be estimated: {found.reason}; {trusted}"
-    if found.value is not None:
-        said = (
-            f"{metric} is estimated at {found.value:.4f} on {counted(found.rows, 'row')}, by {SCORE}s of "
-            f"{found.made_of[0]} to {found.made_of[-1]} ({estimates.method}); {trusted}"
-        )
     return dg.MaterializeResult(
         metadata={
-            "summary": f"{said}{accuracy(store, declaration, window)}",
-            f"estimated_{metric}": found.value if found.value is not None else "none",
-            "version": version,
-            "commit": predictions_commit,
-        },
-        data_version=dg.DataVersion(f"{checksum[:16]}-estimated-{found.value}"),
-    )
-
-
-def measure(
-    estimates: Estimates,
-    window: str,
-    version: int,
-    predictions_commit: str,
-    labels_commit: str,
-    other_task: str,
-) -> dg.MaterializeResult:
-    """Measure the metric, and how far its estimate was off."""
-    declaration, versions, store = estimates.declaration, estimates.repository, estimates.store
-    rows = labelled_rows(versions, declaration, window, predictions_commit, labels_commit)
-    scores, labels, batch = (
-        versions.stat(commit, declaration.path(stage, window)).checksum
-        for stage, commit in (
-            ("predictions", predictions_commit),
-            ("labels", labels_commit),
-            ("batches", predictions_commit),
-        )
-    )
-    metric = metric_named(declaration.metric)
-    value = None if other_task else metric.of(rows[TARGET], rows[SCORE])
-    known = rows.filter(pl.col(TARGET).is_not_null())
-    base_rate = known[TARGET].cast(pl.Float64).mean() if known.height else None
-    error = judge_estimate(store, declaration, window, version, scores, value)
-    measured = {
-        "model": declaration.name,
-        "window": window,
-        "champion": version,
-        "metric": metric.name,
-        "value": value,
-        "rows": known.height,
-        "base_rate": base_rate,
-        "predictions_version": scores,
-        "labels_version": labels,
-        "predictions_commit": predictions_commit,
-        "labels_commit": labels_commit,
-        "batch_version": batch,
-        "meaning": estimates.meaning,
-    }
-    if not other_task:
-        estimates.learn_from_matured(measured)
-    store.add("performance", measured)
-    undefined = f"undefined on {known.height:,} labelled rows: none, or of one class only"
-    if other_task:
-        undefined = f"undefined: {other_task}"
-    said = f"{metric.name} is {undefined}"
-    if value is not None:
-        said = f"{metric.name} is {value:.4f} on {known.height:,} labelled rows"
-        if error is not None:
-            said += f"; it had been estimated at {value + error:.4f}, off by {error:+.4f}"
-    return dg.MaterializeResult(
-        metadata={
-            "summary": said,
-            metric.name: value if value is not None else undefined,
-            f"estimated_{metric.name}": value + error
-            if value is not None and error is not None
-            else "none",
-            "estimate_off_by": error if error is not None else "none",
-            "labelled_rows": known.height,
-            "unlabelled_rows": rows.height - known.height,
-            MEAN_OF[declaration.task].replace(" ", "_"): float(base_rate)  # type: ignore[arg-type]  # Polars types a mean as anything
-            if base_rate is not None
+            "summary": found.sentence,
+            metric: found.value if found.value is not None else found.undefined,
+            f"estimated_{metric}": found.estimated if found.estimated is not None else "none",
+            "estimate_off_by": found.error if found.error is not None else "none",
+            "labelled_rows": found.labelled,
+            "unlabelled_rows": found.unlabelled,
+            MEAN_OF[declaration.task].replace(" ", "_"): found.mean_target
+            if found.mean_target is not None
             else "none",
             "version": version,
-            "commit": predictions_commit,
+            "commit": commit,
         },
-        data_version=dg.DataVersion(f"{scores[:16]}-{value}"),
+        data_version=dg.DataVersion(f"{found.predictions_version[:16]}-{found.value}"),
     )
