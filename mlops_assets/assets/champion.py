@@ -30,7 +30,7 @@ from mlops_assets.learning.evaluation import refit_agreements, scored_by_window
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import TARGET
 from mlops_assets.monitoring.estimators import Estimates
-from mlops_assets.monitoring.judging import Bench
+from mlops_assets.monitoring.judging import RecordedWindows
 from mlops_assets.monitoring.meaning import Meaning
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger, pinned_branch
@@ -233,7 +233,9 @@ class Promotion:
         name = self.declaration.name
         registry = self.registry.registry()
         learnt = rows_of(self.repository, self.declaration, pinned, pinned.windows)
-        reference = Bench(self.declaration, self.store).keep_reference(refit.model, learnt)
+        reference = RecordedWindows(self.declaration, self.store).keep_reference(
+            refit.model, learnt
+        )
         version = registry.register(
             name,
             refit.run_id,

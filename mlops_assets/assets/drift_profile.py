@@ -18,7 +18,7 @@ from mlops_assets.drift.verdict import FeatureLine
 from mlops_assets.errors import DeclarationError, MlopsError, did_you_mean
 from mlops_assets.learning.training import SCORE
 from mlops_assets.monitoring import retention
-from mlops_assets.monitoring.judging import Bench, Judged, record, record_parts
+from mlops_assets.monitoring.judging import Judged, RecordedWindows, record, record_parts
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
@@ -63,17 +63,17 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         versions = mlops_repository.get()
         commit = read_commit(context, versions, mlops_store.get(), declaration, "features", window)
         entry = mlops_ledger.get().in_force(declaration.name, window)
-        bench = Bench(declaration, mlops_store.get())
+        recorded = RecordedWindows(declaration, mlops_store.get())
         rows = profiled_rows(
-            context, versions, bench.store, declaration, commit, scored=entry is not None
+            context, versions, recorded.store, declaration, commit, scored=entry is not None
         )
         by = declaration.drift.segments
         taken, parts = profile(rows), profile_segments(rows, by) if by else {}
-        judged = bench.judge(window, taken, parts, entry)
+        judged = recorded.judge(window, taken, parts, entry)
         own = judged.compared.segments if judged.compared else {}
         kept = {*own, *largest({window: parts}, declaration.drift.most_segments)}
         batch = versions.stat(commit, declaration.path("batches", window)).checksum
-        blob = bench.store.add_blob(taken.to_bytes())
+        blob = recorded.store.add_blob(taken.to_bytes())
         common = {
             "model": declaration.name,
             "window": window,
@@ -81,11 +81,11 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
             # a window corrected and corrected back is a third verdict, not the first one again
             "features_commit": commit,
         }
-        bench.store.add_blob(bench.policy.to_bytes())
-        part_blobs = record_parts(bench.store, common, judged, pooled(parts, kept))
-        record(bench.store, common, judged, batch, blob, part_blobs)
+        recorded.store.add_blob(recorded.policy.to_bytes())
+        part_blobs = record_parts(recorded.store, common, judged, pooled(parts, kept))
+        record(recorded.store, common, judged, batch, blob, part_blobs)
         if retention.is_due(declaration, window):
-            merge_old(context, bench.store, declaration)
+            merge_old(context, recorded.store, declaration)
         metadata = shown(judged, taken, entry)
         if taken.not_profiled:
             metadata["not_profiled"] = list(taken.not_profiled)

@@ -13,7 +13,7 @@ from mlops_assets.backtest.history import History
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.backtest.policies import Policy
 from mlops_assets.backtest.twins import Twins
-from mlops_assets.backtest.verdicts import Verdicts
+from mlops_assets.backtest.verdicts import Profiles
 from mlops_assets.decisions.hindsight import Best, hindsight, share_of
 from mlops_assets.decisions.staleness import default_cost
 from mlops_assets.declaration import Declaration
@@ -81,9 +81,9 @@ class Backtest:
         return Models(self.history, self.declaration)
 
     @cached_property
-    def verdicts(self) -> Verdicts:
-        """The drift verdicts."""
-        return Verdicts(self.models)
+    def profiles(self) -> Profiles:
+        """The profiles, and the references made of them."""
+        return Profiles(self.models)
 
     @cached_property
     def twins(self) -> Twins:
@@ -143,7 +143,7 @@ class Backtest:
 
     def course(self, declaration: Declaration, head_start: int = 0) -> Course:
         """Return a policy's course, not yet played."""
-        return Course(declaration, self.models, self.verdicts, self.twins, self.gates, head_start)
+        return Course(declaration, self.models, self.profiles, self.twins, self.gates, head_start)
 
     def played(self, policy: Policy, best: Best, *, cost: float, head_start: int = 0) -> Played:
         """Play a policy and value it at a cost."""

@@ -10,11 +10,12 @@ from typing import NoReturn
 from mlops_assets.backtest.gates import Gates
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.backtest.twins import Twins
-from mlops_assets.backtest.verdicts import Judging, Verdicts
+from mlops_assets.backtest.verdicts import JudgedWindows, Profiles
 from mlops_assets.batches.maturity import LandedWindows
 from mlops_assets.decisions.governor import Decision, Evidence, changed
 from mlops_assets.decisions.learnable import Labelled
 from mlops_assets.declaration import Declaration
+from mlops_assets.drift.past import Row
 from mlops_assets.errors import NotYetError
 from mlops_assets.learning.frames import declared_frame
 from mlops_assets.learning.twins import Comparison
@@ -38,7 +39,7 @@ class Course:
     Attributes:
         declaration: the model's, with the policy's sections.
         models: shared by all policies, as what follows is.
-        verdicts: see there.
+        profiles: see there.
         twins: see there.
         gates: see there.
         head_start: windows by which a calendar's first retraining comes earlier: its phase.
@@ -47,7 +48,7 @@ class Course:
 
     declaration: Declaration
     models: Models
-    verdicts: Verdicts
+    profiles: Profiles
     twins: Twins
     gates: Gates
     head_start: int = 0
@@ -55,8 +56,8 @@ class Course:
     retrainings: list[Retraining] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
-    _judging: Judging | None = None
     _judged: dict[str, Judged] = field(default_factory=dict)
+    _windows: dict[str, Row] = field(default_factory=dict)  # as `JudgedWindows` keeps them
     _codes: dict[str, str] = field(default_factory=dict)
 
     def play(self) -> Course:
@@ -95,10 +96,12 @@ class Course:
 
     def verdict(self, window: str) -> Judged | None:
         """Judge a window that the champion scored; each once, in order."""
-        if self._judging is None or self.serving(window) is not self.champion:
+        served = self.champion
+        if served is None or self.serving(window) is not served:
             return None
         if window not in self._judged:
-            found = self.verdicts.of(self._judging, self.declaration, window)
+            windows = JudgedWindows(self.declaration, self.profiles, served.mark, self._windows)
+            found = windows.judge(window, served.version, served.window)
             self._judged[window] = Judged(found.verdict, found.sentence, "")
         return self._judged[window]
 
@@ -128,7 +131,6 @@ class Course:
         window, promoted = str(landed.newest), refusal is None
         if promoted:
             self.champions.append(Served(len(self.champions) + 1, refit, window))
-            self._judging = Judging(refit, window)
         self.retrainings.append(
             Retraining(
                 window=window,

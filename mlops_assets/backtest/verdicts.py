@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.declaration import Declaration
-from mlops_assets.drift.judgement import (
-    DriftPolicy,
-    Earlier,
-    Reference,
-    Verdict,
-    insufficient,
-    judge,
-)
-from mlops_assets.drift.reference import PREDICTION, windows_of
-from mlops_assets.drift.segments import by_segment, largest
-from mlops_assets.errors import ProfileError
+from mlops_assets.drift.judgement import Reference, Verdict
+from mlops_assets.drift.past import Finding, Row, finding, read_finding
+from mlops_assets.drift.reference import PREDICTION
+from mlops_assets.monitoring.judging import Scorer, judge_window, policy_of, reference_from
 from mlops_assets.sketches.profile import Profile, profile, profile_segments
 
 
 @dataclass
-class Judging:
-    """What was said of the windows that one champion served, by one policy."""
-
-    mark: Mark
-    since: str  # the window after which it was promoted
-    earlier: list[Earlier] = field(default_factory=list)
-    of_segments: dict[str, list[Earlier]] = field(default_factory=dict)
-    unjudged: list[tuple[str, str]] = field(default_factory=list)
-
-    def note(self, verdict: Verdict) -> None:
-        """Keep what the next window's verdict has to know of this one."""
-        if verdict.verdict == "insufficient":
-            self.unjudged.append((verdict.window, "was insufficient"))
-            return
-        self.unjudged = []
-        self.earlier.append(Earlier(verdict.exceeds, verdict.prediction_exceeds))
-        for name, part in verdict.segments.items():
-            if part.verdict != "insufficient":
-                said = Earlier(part.exceeds, part.prediction_exceeds)
-                self.of_segments.setdefault(name, []).append(said)
-
-
-@dataclass
-class Verdicts:
-    """Profiles, references and verdicts of one history, shared by all policies."""
+class Profiles:
+    """Profiles and references of one history, shared by all policies."""
 
     models: Models
     _features: dict[str, Profile] = field(default_factory=dict, repr=False)
@@ -58,49 +29,24 @@ class Verdicts:
     )
     _references: dict[tuple[object, ...], Reference] = field(default_factory=dict, repr=False)
 
-    def of(self, judging: Judging, declaration: Declaration, window: str) -> Verdict:
-        """Judge a window as production does; see `drift.judgement.judge`."""
-        policy = DriftPolicy.declared(declaration.drift, declaration.windows.per_year)
-        try:
-            reference = self.reference(judging, policy, window)
-        except ProfileError as error:
-            return insufficient(window, policy, str(error), self.models.rows(window).height)
-        verdict = judge(
-            reference,
-            window,
-            self.profile(judging.mark, window),
-            policy,
-            earlier=judging.earlier,
-            unjudged=judging.unjudged,
-            segments=self.segments(judging.mark, window, policy),
-            earlier_of=judging.of_segments,
-        )
-        judging.note(verdict)
-        return verdict
-
-    def reference(self, judging: Judging, policy: DriftPolicy, window: str) -> Reference:
-        """Return the declared reference for one window.
-
-        Raises:
-            ProfileError: there is none for this window; says why.
-
-        """
-        mark = judging.mark
-        windows: Sequence[str] = mark.windows
-        if policy.reference != "champion":
-            before = [one for one in self.models.history.windows if one < window]
-            windows = windows_of(policy, window, before)
-        key = (mark, tuple(windows), tuple(policy.segments), policy.most_segments)
+    def reference(
+        self,
+        declaration: Declaration,
+        mark: Mark,
+        windows: Sequence[str],
+        columns: AbstractSet[str] | None = None,
+    ) -> Reference:
+        """Return a champion's reference made of some windows: of all columns, or of some."""
+        drift = declaration.drift
+        by, some = tuple(drift.segments), None if columns is None else frozenset(columns)
+        key = (mark, tuple(windows), by, drift.most_segments, some)
         if key not in self._references:
-            profiles = {one: self.profile(mark, one) for one in windows}
-            if policy.reference != "champion" and min(windows) <= judging.since:
-                # another one's scores, or nobody's, stood beside those windows
-                profiles = {one: _without_scores(found) for one, found in profiles.items()}
-            parts = {one: self.segments(mark, one, policy) for one in windows}
-            self._references[key] = Reference.build(
-                profiles,
+            self._references[key] = reference_from(
+                {one: self.profile(mark, one) for one in windows},
+                {one: self.segments(mark, one, by) for one in windows},
+                drift.most_segments,
                 self.models.fitted(mark).importance(),
-                by_segment(parts, largest(parts, policy.most_segments)),
+                columns,
             )
         return self._references[key]
 
@@ -115,9 +61,8 @@ class Verdicts:
             self._scored[mark, window] = Profile(columns)
         return self._scored[mark, window]
 
-    def segments(self, mark: Mark, window: str, policy: DriftPolicy) -> Mapping[str, Profile]:
+    def segments(self, mark: Mark, window: str, by: tuple[str, ...]) -> Mapping[str, Profile]:
         """Return the profiles of the declared segments; none are declared by most policies."""
-        by = tuple(policy.segments)
         if not by:
             return {}
         if (mark, window, by) not in self._parts:
@@ -129,5 +74,71 @@ class Verdicts:
         return self._parts[mark, window, by]
 
 
-def _without_scores(found: Profile) -> Profile:
-    return Profile({name: one for name, one in found.columns.items() if name != PREDICTION})
+@dataclass
+class JudgedWindows:
+    """The windows of a history as one policy judged them: the `EarlierWindows` of the next one.
+
+    Attributes:
+        declaration: with the policy's sections.
+        profiles: shared by all policies.
+        champion: that is in force.
+        verdicts: by window, what later ones go by; windows that nobody scored are insufficient.
+
+    """
+
+    declaration: Declaration
+    profiles: Profiles
+    champion: Mark
+    verdicts: dict[str, Row] = field(default_factory=dict)
+
+    @property
+    def landed(self) -> Container[str]:
+        """The windows with a batch."""
+        return self.profiles.models.history.windows
+
+    def judge(self, window: str, version: int, since: str) -> Verdict:
+        """Judge a window that the champion, in force after the window `since`, scored."""
+        for earlier in self.profiles.models.history.windows:
+            if earlier < window and earlier not in self.verdicts:
+                self._keep(earlier, None, "insufficient")
+        by = tuple(self.declaration.drift.segments)
+        own = self.profiles.reference(self.declaration, self.champion, self.champion.windows)
+        found = judge_window(
+            self.declaration,
+            self,
+            Scorer(version, since, own),
+            window,
+            self.profiles.profile(self.champion, window),
+            self.profiles.segments(self.champion, window, by),
+        ).verdict
+        self._keep(window, version, found.verdict, found)
+        return found
+
+    def finding(self, row: Row) -> Finding:
+        """Return what was found of a window."""
+        return read_finding(row["finding"])
+
+    def profile(self, window: str) -> Profile:
+        """Return a window's profile with the scores of the champion that is in force."""
+        return self.profiles.profile(self.champion, window)
+
+    def reference(
+        self, windows: Sequence[str], columns: AbstractSet[str], importance: Mapping[str, float]
+    ) -> Reference:
+        """Return a reference of some windows, built once."""
+        del importance  # the champion's
+        return self.profiles.reference(self.declaration, self.champion, windows, columns)
+
+    def _keep(
+        self, window: str, version: int | None, verdict: str, found: Verdict | None = None
+    ) -> None:
+        self.verdicts[window] = {
+            "window": window,
+            "champion": version,
+            "policy": policy_of(self.declaration).hash,
+            "verdict": verdict,
+            "exceeds": bool(found and found.exceeds),
+            "finding": finding(found) if found else "",
+            "profile": window,
+            "past": None,
+        }

@@ -1,11 +1,12 @@
-"""What a window is judged by: the declared policy, its reference, and what was found before it."""
+"""Judge a window by the declared policy, its reference, and what was found before it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -48,8 +49,181 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Where the windows of one model are judged."""
+class Scorer:
+    """The champion that scored a window: since which window's end it serves, and its reference."""
+
+    version: int | None
+    window: str
+    reference: Reference
+
+
+class EarlierWindows(Protocol):
+    """What is known of the windows before one that is judged."""
+
+    @property
+    def verdicts(self) -> Mapping[str, Row]:
+        """By window its newest verdict: `window`, and the columns of `drift.past`."""
+
+    @property
+    def landed(self) -> Container[str]:
+        """The windows with a batch."""
+
+    def finding(self, row: Row) -> Finding:
+        """Return what was found of a window."""
+
+    def profile(self, window: str) -> Profile:
+        """Return a window's profile, with the scores that its champion gave.
+
+        Raises:
+            ProfileError: it is there no more; says why.
+
+        """
+
+    def reference(
+        self, windows: Sequence[str], columns: AbstractSet[str], importance: Mapping[str, float]
+    ) -> Reference:
+        """Build a reference of some windows' profiles; see `reference_from`."""
+
+
+def policy_of(declaration: Declaration) -> DriftPolicy:
+    """Return the declared policy."""
+    return DriftPolicy.declared(declaration.drift, declaration.windows.per_year)
+
+
+def judge_window(
+    declaration: Declaration,
+    earlier: EarlierWindows,
+    scorer: Scorer,
+    window: str,
+    taken: Profile,
+    segments: Segments,
+) -> Judged:
+    """Judge a window against the declared reference of the champion that scored it.
+
+    Args:
+        declaration: of the model.
+        earlier: the windows before.
+        scorer: the champion.
+        window: its key.
+        taken: its profile.
+        segments: the profiles of its declared segments.
+
+    """
+    policy = policy_of(declaration)
+    rows = {name: row for name, row in earlier.verdicts.items() if name < window}
+    past = past_of(policy, rows, window, scorer.version)
+    try:
+        reference, made_of = reference_for(policy, earlier, scorer, window, rows)
+    except ProfileError as error:
+        return Judged(insufficient(window, policy, str(error), taken.rows), past=past.digest)
+    findings = {name: earlier.finding(rows[name]) for name in past.windows}
+    counted = [rows[name] for name, _ in past.counted]
+    verdict = judge(
+        reference,
+        window,
+        taken,
+        policy,
+        earlier=[Earlier(*findings[name][0]) for name, _ in past.counted],
+        unjudged=unjudged(declaration, earlier, scorer, window, counted, rows),
+        segments=segments,
+        earlier_of={
+            segment: [
+                Earlier(*findings[name][1][segment])
+                for name in sorted(findings)
+                if segment in findings[name][1]
+            ]
+            for segment in reference.segments
+        },
+    )
+    return Judged(verdict, None, made_of, reference, past.digest)
+
+
+def reference_for(
+    policy: DriftPolicy,
+    earlier: EarlierWindows,
+    scorer: Scorer,
+    window: str,
+    rows: Mapping[str, Row],
+) -> tuple[Reference, dict[str, str]]:
+    """Return the declared reference, and of which profiles it is made if not the champion's own.
+
+    A window counts only if it has all the features that the champion looks at. Their scores
+    are compared where this champion gave all of them.
+
+    Raises:
+        ProfileError: there is none for this window; says why.
+
+    """
+    own = scorer.reference
+    if policy.reference == "champion":
+        return own, {}
+    columns = set(own.importance)
+    names = []
+    for name in windows_of(policy, window, list(rows)):
+        found = earlier.profile(name)
+        if found.rows and columns <= set(found.columns):
+            names.append(name)
+    if not names:
+        raise ProfileError(
+            "no window of the declared reference has all the features that the champion "
+            "looks at; it was profiled before they were declared"
+        )
+    if all(rows[name]["champion"] == scorer.version for name in names):
+        columns.add(PREDICTION)
+    made_of = {name: rows[name]["profile"] for name in names}
+    return earlier.reference(names, columns, own.importance), made_of
+
+
+def reference_from(
+    profiles: Mapping[str, Profile],
+    segments: Mapping[str, Segments],
+    most_segments: int,
+    importance: Mapping[str, float],
+    columns: AbstractSet[str] | None = None,
+) -> Reference:
+    """Build a reference of some windows' profiles, and of their largest segments' by themselves.
+
+    Of all columns, or of some of them.
+    """
+    parts = by_segment(segments, largest(segments, most_segments))
+    if columns is None:
+        return Reference.build(profiles, importance, parts)
+    return Reference.build(
+        _only(profiles, columns),
+        importance,
+        {name: _only(part, columns) for name, part in parts.items()},
+    )
+
+
+def unjudged(
+    declaration: Declaration,
+    earlier: EarlierWindows,
+    scorer: Scorer,
+    window: str,
+    counted: Sequence[Row],
+    rows: Mapping[str, Row],
+) -> list[tuple[str, str]]:
+    """Return the windows after the last that counts for a verdict, each with why."""
+    windows = declaration.windows
+    last = max([scorer.window, *(str(row["window"]) for row in counted)])
+    found = []
+    # a declaration that begins later now knows the champion's windows no more
+    one = windows.key(windows.ends(last)) if windows.declares(last) else windows.start
+    while one < window:
+        if one not in rows:
+            why = "landed, and was not judged" if one in earlier.landed else "never landed"
+        elif rows[one]["verdict"] == "insufficient":
+            why = "was insufficient"
+        else:
+            why = "was judged by another policy"
+        found.append((one, why))
+        one = windows.key(windows.ends(one))
+    return found
+
+
+@dataclass(frozen=True)
+class RecordedWindows:
+    """The windows of one model as the store knows them: judged there, and recorded."""
 
     declaration: Declaration
     store: Store
@@ -57,7 +231,17 @@ class Bench:
     @property
     def policy(self) -> DriftPolicy:
         """The policy as it is declared now."""
-        return DriftPolicy.declared(self.declaration.drift, self.declaration.windows.per_year)
+        return policy_of(self.declaration)
+
+    @property
+    def verdicts(self) -> Mapping[str, Row]:
+        """By window its newest verdict."""
+        return self.store.newest("verdicts", *COLUMNS, model=self.declaration.name)
+
+    @property
+    def landed(self) -> Container[str]:
+        """The windows with a batch."""
+        return self.store.newest("batches", "version", model=self.declaration.name)
 
     def keep_reference(self, model: FittedModel, rows: pl.DataFrame) -> str:
         """Keep the reference of a champion that learnt from these rows; return the blob's id."""
@@ -67,56 +251,32 @@ class Bench:
             for (window,), part in sorted(scored.group_by(WINDOW, maintain_order=True))
         }
         drift = self.declaration.drift
-        segments = {
-            window: profile_segments(part, drift.segments) if drift.segments else {}
-            for window, part in parts.items()
-        }
-        built = Reference.build(
+        built = reference_from(
             {window: profile(part) for window, part in parts.items()},
+            {
+                window: profile_segments(part, drift.segments) if drift.segments else {}
+                for window, part in parts.items()
+            },
+            drift.most_segments,
             model.importance(),
-            by_segment(segments, largest(segments, drift.most_segments)),
         )
         return self.store.add_blob(built.to_bytes())
 
     def judge(self, window: str, taken: Profile, segments: Segments, entry: Entry | None) -> Judged:
         """Judge a window against the reference of the champion that was in force."""
-        policy = self.policy
         if entry is None or entry.reference is None:
             reason = "there is no champion yet to compare this window with"
-            return Judged(insufficient(window, policy, reason, taken.rows))
-        rows: dict[str, Row] = {
-            name: row
-            for name, row in self.store.newest(
-                "verdicts", *COLUMNS, model=self.declaration.name
-            ).items()
-            if name < window
-        }
-        past = past_of(policy, rows, window, entry.version)
-        try:
-            reference, made_of = self.reference(policy, window, entry, rows)
-        except ProfileError as error:
-            said = insufficient(window, policy, str(error), taken.rows)
-            return Judged(said, past=past.digest)
-        findings = {name: self.finding(rows[name]) for name in past.windows}
-        verdict = judge(
-            reference,
-            window,
-            taken,
-            policy,
-            earlier=[Earlier(*findings[name][0]) for name, _ in past.counted],
-            unjudged=self.unjudged(window, entry, [rows[name] for name, _ in past.counted], rows),
-            segments=segments,
-            earlier_of={
-                segment: [
-                    Earlier(*findings[name][1][segment])
-                    for name in sorted(findings)
-                    if segment in findings[name][1]
-                ]
-                for segment in reference.segments
-            },
-        )
-        blob = None if made_of else entry.reference
-        return Judged(verdict, blob, made_of, reference, past.digest)
+            return Judged(insufficient(window, self.policy, reason, taken.rows))
+        scorer = self.scorer(entry)
+        judged = judge_window(self.declaration, self, scorer, window, taken, segments)
+        if judged.compared is None or judged.windows:
+            return judged
+        return dataclasses.replace(judged, reference=entry.reference)
+
+    def scorer(self, entry: Entry) -> Scorer:
+        """Return the champion that an entry put in force, with its reference."""
+        own = Reference.from_bytes(self.store.blob(str(entry.reference)))
+        return Scorer(entry.version, entry.window, own)
 
     def finding(self, row: Row) -> Finding:
         """Return what was found of an earlier window; of older rows it stands in their detail."""
@@ -130,60 +290,32 @@ class Bench:
         }
         return (bool(row["exceeds"]), bool(detail["prediction_exceeds"])), judged
 
-    def reference(
-        self, policy: DriftPolicy, window: str, entry: Entry, rows: Mapping[str, Row]
-    ) -> tuple[Reference, dict[str, str]]:
-        """Return the declared reference, and of which profiles it is made if not the champion's own.
-
-        A window counts only if it has all the features that the champion looks at. Their scores
-        are compared where this champion gave all of them.
+    def profile(self, window: str) -> Profile:
+        """Return a window's profile, with the scores that its champion gave.
 
         Raises:
-            ProfileError: there is none for this window; says why.
+            ProfileError: it was merged with others of its month.
+            StoreError: it is there no more.
 
         """
-        own = Reference.from_bytes(self.store.blob(str(entry.reference)))
-        if policy.reference == "champion":
-            return own, {}
-        features = set(own.importance)
-        profiles = {}
-        for name in windows_of(policy, window, list(rows)):
-            found = self._profile(name, rows[name]["profile"])
-            if found.rows and features <= set(found.columns):
-                profiles[name] = found
-        if not profiles:
-            raise ProfileError(
-                "no window of the declared reference has all the features that the champion "
-                "looks at; it was profiled before they were declared"
-            )
-        if all(rows[name]["champion"] == entry.version for name in profiles):
-            features.add(PREDICTION)
-        parts = self._segment_profiles(policy, [rows[name] for name in profiles], features)
-        return (
-            Reference.build(_only(profiles, features), own.importance, parts),
-            {name: rows[name]["profile"] for name in profiles},
-        )
+        return self._profile(window, self.verdicts[window]["profile"])
 
-    def unjudged(
-        self, window: str, entry: Entry, before: Sequence[Row], rows: Mapping[str, Row]
-    ) -> list[tuple[str, str]]:
-        """Return the windows after the last that counts for this verdict, each with why."""
-        windows = self.declaration.windows
-        last = max([entry.window, *(str(row["window"]) for row in before)])
-        landed = self.store.newest("batches", "version", model=self.declaration.name)
-        found = []
-        # a declaration that begins later now knows the champion's windows no more
-        one = windows.key(windows.ends(last)) if windows.declares(last) else windows.start
-        while one < window:
-            if one not in rows:
-                why = "landed, and was not judged" if one in landed else "never landed"
-            elif rows[one]["verdict"] == "insufficient":
-                why = "was insufficient"
-            else:
-                why = "was judged by another policy"
-            found.append((one, why))
-            one = windows.key(windows.ends(one))
-        return found
+    def reference(
+        self, windows: Sequence[str], columns: AbstractSet[str], importance: Mapping[str, float]
+    ) -> Reference:
+        """Build a reference of some windows' profiles."""
+        segments: dict[str, Segments] = {}
+        if self.policy.segments:
+            for window in windows:
+                # verdicts from before there were segments name none
+                parts = self._detail(window).get("segment_profiles")
+                if parts:
+                    segments[window] = {
+                        name: self._profile(window, blob) for name, blob in parts.items()
+                    }
+        profiles = {window: self.profile(window) for window in windows}
+        most = self.policy.most_segments
+        return reference_from(profiles, segments, most, importance, columns)
 
     def _profile(self, window: str, blob: str) -> Profile:
         if not self.store.has_blob(blob):
@@ -200,25 +332,8 @@ class Bench:
         (row,) = self.store.latest("verdicts", model=self.declaration.name, window=window)
         return dict(row["detail"])
 
-    def _segment_profiles(
-        self, policy: DriftPolicy, judged: Sequence[Row], features: set[str]
-    ) -> dict[str, dict[str, Profile]]:
-        if not policy.segments:
-            return {}
-        # verdicts from before there were segments name none
-        named = {
-            row["window"]: self._detail(row["window"]).get("segment_profiles") for row in judged
-        }
-        profiles = {
-            window: {name: self._profile(window, blob) for name, blob in parts.items()}
-            for window, parts in named.items()
-            if parts
-        }
-        kept = largest(profiles, policy.most_segments)
-        return {name: _only(p, features) for name, p in by_segment(profiles, kept).items()}
 
-
-def _only(profiles: Mapping[str, Profile], names: set[str]) -> dict[str, Profile]:
+def _only(profiles: Mapping[str, Profile], names: AbstractSet[str]) -> dict[str, Profile]:
     return {
         window: Profile({name: c for name, c in profile.columns.items() if name in names})
         for window, profile in profiles.items()

@@ -16,7 +16,7 @@ from mlops_assets.drift.judgement import Reference
 from mlops_assets.drift.past import COLUMNS
 from mlops_assets.drift.segments import by_segment, largest
 from mlops_assets.monitoring.due import SCORING, due, judged_otherwise
-from mlops_assets.monitoring.judging import Bench, record, record_parts
+from mlops_assets.monitoring.judging import RecordedWindows, record, record_parts
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.sketches.profile import Profile, profile, profile_segments
@@ -50,8 +50,8 @@ class Judges:
     """Judges the windows of a model in any order, as the asset does."""
 
     def __init__(self, store: Store, **drift: Any) -> None:
-        self.bench = Bench(declared(**drift), store)
-        self.by = tuple(self.bench.declaration.drift.segments)
+        self.recorded = RecordedWindows(declared(**drift), store)
+        self.by = tuple(self.recorded.declaration.drift.segments)
         segments = {week(number): parts_of(number, self.by) for number in LEARNT}
         built = Reference.build(
             {week(number): profiled(number) for number in LEARNT},
@@ -63,20 +63,20 @@ class Judges:
         self.entry = Entry.model_construct(version=1, window=window, reference=reference)
 
     def judge(self, number: int, frame: pl.DataFrame | None = None, commit: str = "c") -> None:
-        store, parts = self.bench.store, parts_of(number, self.by)
+        store, parts = self.recorded.store, parts_of(number, self.by)
         taken = profiled(number) if frame is None else profile(frame)
         entry = self.entry if number > max(LEARNT) else None
-        judged = self.bench.judge(week(number), taken, parts, entry)
+        judged = self.recorded.judge(week(number), taken, parts, entry)
         common = {"model": "m", "window": week(number), "features_commit": commit}
         common["champion"] = entry.version if entry else None
-        store.add_blob(self.bench.policy.to_bytes())
+        store.add_blob(self.recorded.policy.to_bytes())
         named = record_parts(store, common, judged, parts)
         record(store, common, judged, "b", store.add_blob(taken.to_bytes()), named)
 
     def outdated(self) -> list[str]:
-        store = self.bench.store
+        store = self.recorded.store
         newest = store.newest("verdicts", *COLUMNS, model="m")
-        found = judged_otherwise(store, self.bench.declaration, newest, newest)
+        found = judged_otherwise(store, self.recorded.declaration, newest, newest)
         return [window for window, *_ in found]
 
     def settle(self) -> int:
@@ -93,7 +93,7 @@ class Judges:
 
     @property
     def said(self) -> dict[str, tuple[Any, ...]]:
-        found = self.bench.store.latest("verdicts", model="m")
+        found = self.recorded.store.latest("verdicts", model="m")
         return {
             row["window"]: (row["verdict"], row["sentence"], row["exceeds"], row["detail"])
             for row in found
@@ -175,7 +175,7 @@ def test_verdicts_from_before_a_past_was_recorded_stay(tmp_path: Path) -> None:
     judges = Judges(Store(tmp_path / "store"))
     for number in range(11):
         judges.judge(number)
-    store = judges.bench.store
+    store = judges.recorded.store
     before = judges.said[week(10)]
     for row in store.latest("verdicts", model="m"):
         old = {k: v for k, v in row.items() if k not in ("event_id", "record_id", "recorded_at")}

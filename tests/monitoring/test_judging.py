@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlops_assets.monitoring.judging import Bench
+from mlops_assets.declaration import Declaration
+from mlops_assets.drift.reference import Reference
+from mlops_assets.monitoring.judging import RecordedWindows, Scorer, unjudged
 from mlops_assets.records.store import Store
-from mlops_assets.registry.ledger import Entry
-from tests.monitoring.test_retention import declared, week
+from mlops_assets.sketches.profile import profile
+from tests.drift.weeks import IMPORTANCE
+from tests.monitoring.test_retention import data, declared, week
 
 
 def test_windows_are_counted_from_the_declarations_start_where_it_came_later(
@@ -15,10 +18,12 @@ def test_windows_are_counted_from_the_declarations_start_where_it_came_later(
     declaration = declared()
     windows = declaration.windows.model_copy(update={"start": week(12)})
     later = declaration.model_copy(update={"windows": windows})
-    entry = Entry.model_construct(version=1, window=week(9))
+    champion = Scorer(1, week(9), Reference.build({week(9): profile(data(9))}, IMPORTANCE))
 
-    found = Bench(later, Store(tmp_path / "store")).unjudged(week(15), entry, [], {})
+    def found(of: Declaration, window: str) -> list[tuple[str, str]]:
+        return unjudged(
+            of, RecordedWindows(of, Store(tmp_path / "store")), champion, window, [], {}
+        )
 
-    assert found == [(week(number), "never landed") for number in (12, 13, 14)]
-    since = Bench(declaration, Store(tmp_path / "store")).unjudged(week(12), entry, [], {})
-    assert since == [(week(number), "never landed") for number in (10, 11)]
+    assert found(later, week(15)) == [(week(number), "never landed") for number in (12, 13, 14)]
+    assert found(declaration, week(12)) == [(week(number), "never landed") for number in (10, 11)]
