@@ -13,16 +13,8 @@ from mlops_assets.decisions.staleness import (
     Staleness,
 )
 from mlops_assets.declaration import Declaration
-from mlops_assets.monitoring.meaning import Meaning, Series
-from mlops_assets.monitoring.measure import measure
-from mlops_assets.monitoring.staleness import (
-    compared_so_far,
-    judge,
-    months,
-    policy,
-    stand,
-    unjudged,
-)
+from mlops_assets.monitoring.meaning import Meaning
+from mlops_assets.monitoring.staleness import judge_window, unjudged
 from mlops_assets.monitoring.twins import Twins
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 
@@ -72,57 +64,20 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 metadata={"summary": f"nothing to judge on {window} yet: it has no features"},
                 data_version=dg.DataVersion("none"),
             )
-        promotion = next(
-            one
-            for one in reversed(entries.entries(declaration.name))
-            if one.event == "promoted" and one.version == entry.version
+        row, standing = judge_window(
+            Twins(declaration, versions, records),
+            entries.entries(declaration.name),
+            entry,
+            landed,
+            window,
+            commits,
+            context.log.warning,
         )
-        twins = Twins(declaration, versions, records)
-        series = Series.of(declaration, records)
-        judged = judge(
-            twins, promotion, window, commits, series.unlike(promotion), context.log.warning
-        )
-        found = judged.comparison
-        row = {
-            "model": declaration.name,
-            "window": window,
-            "champion": entry.version,
-            "since": entry.window,
-            "measure": measure(declaration),
-            "months": months(declaration),
-            "fresh": found.fresh,
-            "served": found.champion,
-            "gain": found.gain,
-            "reason": found.reason,
-            "rows": found.rows,
-            "policy": policy(declaration).hash,
-            "fresh_twin": judged.fresh,
-            "champion_twin": judged.champion,
-            "champion_twin_blob": judged.blob,
-            "batch_version": versions.stat(
-                commits["features"], declaration.path("batches", window)
-            ).checksum,
-            "labels_version": versions.stat(
-                commits["labels"], declaration.path("labels", window)
-            ).checksum,
-            "features_commit": commits["features"],
-            "labels_commit": commits["labels"],
-            "known_commit": judged.commit,
-            "meaning": series.digest("staleness"),
-        }
-        compared = compared_so_far(declaration, records, series, entry) | {window: found}
-        standing = stand(declaration, landed, entry.window, window, compared.get)
-        row |= {
-            "cost": standing.cost,
-            "total": standing.total,
-            "rate": standing.rate,
-            "due": standing.due,
-            "sentence": standing.sentence,
-        }
-        records.add("staleness", row)
         return dg.MaterializeResult(
             metadata=shown(row, standing),
-            data_version=dg.DataVersion(f"{judged.fresh}-{judged.champion}-{found.gain}"),
+            data_version=dg.DataVersion(
+                f"{row['fresh_twin']}-{row['champion_twin']}-{row['gain']}"
+            ),
         )
 
     return staleness

@@ -20,7 +20,7 @@ from mlops_assets.errors import NotYetError
 from mlops_assets.learning.frames import declared_frame
 from mlops_assets.learning.twins import Comparison
 from mlops_assets.monitoring.loop import decide
-from mlops_assets.monitoring.situation import Champion, EndAtOnce, Judged, Retraining, Runs
+from mlops_assets.monitoring.situation import Champion, EndAtOnce, Retraining, Runs, WindowVerdict
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Course:
     retrainings: list[Retraining] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
-    _judged: dict[str, Judged] = field(default_factory=dict)
+    _judged: dict[str, WindowVerdict] = field(default_factory=dict)
     _windows: dict[str, Row] = field(default_factory=dict)  # as `JudgedWindows` keeps them
     _codes: dict[str, str] = field(default_factory=dict)
 
@@ -94,7 +94,7 @@ class Course:
                 due = one
         return due
 
-    def verdict(self, window: str) -> Judged | None:
+    def verdict(self, window: str) -> WindowVerdict | None:
         """Judge a window that the champion scored; each once, in order."""
         served = self.champion
         if served is None or self.serving(window) is not served:
@@ -102,7 +102,7 @@ class Course:
         if window not in self._judged:
             windows = JudgedWindows(self.declaration, self.profiles, served.mark, self._windows)
             found = windows.judge(window, served.version, served.window)
-            self._judged[window] = Judged(found.verdict, found.sentence, "")
+            self._judged[window] = WindowVerdict(found.verdict, found.sentence, "")
         return self._judged[window]
 
     def retrain(self, one: Evidence, landed: LandedWindows) -> None:
@@ -184,7 +184,7 @@ class Moment:
         """The causes of those, and of what could not be learnt."""
         return self.course.answered
 
-    def verdict(self, window: str) -> Judged | None:
+    def verdict(self, window: str) -> WindowVerdict | None:
         """Return the drift verdict of a window that the champion scored, if it did."""
         return self.course.verdict(window)
 

@@ -13,7 +13,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.learning.twins import Comparison
 from mlops_assets.monitoring.controls import newest_pause
 from mlops_assets.monitoring.meaning import Series
-from mlops_assets.monitoring.situation import Champion, Judged, Retraining, Runs
+from mlops_assets.monitoring.situation import Champion, Retraining, Runs, WindowVerdict
 from mlops_assets.monitoring.staleness import compared_so_far
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
@@ -92,13 +92,13 @@ class RecordedSituation:
         """Who paused the model and why, in words; None: it is not paused."""
         return paused(self.store, self.declaration.name)
 
-    def verdict(self, window: str) -> Judged | None:
+    def verdict(self, window: str) -> WindowVerdict | None:
         """Return the drift verdict of a window that the champion scored, if it did."""
         rows = self.store.latest("verdicts", model=self.declaration.name, window=window)
         if not rows or self.champion is None or rows[-1]["champion"] != self.champion.version:
             return None
         row = rows[-1]
-        return Judged(row["verdict"], row["sentence"], row["batch_version"])
+        return WindowVerdict(row["verdict"], row["sentence"], row["batch_version"])
 
     def metric(self, window: str) -> float | None:
         """Return the measured metric of the champion's scores of a window; None: there is none."""

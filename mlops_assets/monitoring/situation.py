@@ -60,7 +60,7 @@ class Retraining:
 
 
 @dataclass(frozen=True)
-class Judged:
+class WindowVerdict:
     """The drift verdict of one window against the champion, and the version of its batch."""
 
     verdict: str
@@ -157,7 +157,7 @@ class Situation(Protocol):
     def paused(self) -> str | None:
         """Who paused the model and why, in words; None: it is not paused."""
 
-    def verdict(self, window: str) -> Judged | None:
+    def verdict(self, window: str) -> WindowVerdict | None:
         """Return the drift verdict of a window that the champion scored, if it did."""
 
     def metric(self, window: str) -> float | None:

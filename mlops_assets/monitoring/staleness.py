@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -36,7 +37,7 @@ from mlops_assets.registry.ledger import Entry
 
 
 @dataclass(frozen=True)
-class Judged:
+class TwinComparison:
     """How two twins did on a window, and which they were; None: there is no such twin."""
 
     comparison: Comparison
@@ -46,14 +47,83 @@ class Judged:
     commit: str | None = None  # that holds what the fresh one learnt from
 
 
-def judge(
+def judge_window(
+    twins: Twins,
+    entries: Sequence[Entry],
+    entry: Entry,
+    landed: LandedWindows,
+    window: str,
+    commits: Mapping[str, str],
+    warn: Callable[[str], None],
+) -> tuple[dict[str, Any], Staleness]:
+    """Compare the twins on a window with mature labels, and record what waiting has cost by then.
+
+    Args:
+        twins: of the model.
+        entries: of its ledger.
+        entry: that was in force when the window landed, with a version.
+        landed: which windows landed.
+        window: its key.
+        commits: from which its features and its labels are read.
+        warn: is told what was made again.
+
+    Returns:
+        The row as it was recorded, and the sum up to this window.
+
+    """
+    declaration, versions, records = twins.declaration, twins.repository, twins.store
+    promotion = next(
+        one for one in reversed(entries) if one.event == "promoted" and one.version == entry.version
+    )
+    series = Series.of(declaration, records)
+    judged = compare(twins, promotion, window, commits, series.unlike(promotion), warn)
+    found = judged.comparison
+    compared = compared_so_far(declaration, records, series, entry) | {window: found}
+    standing = stand(declaration, landed, entry.window, window, compared.get)
+    row = {
+        "model": declaration.name,
+        "window": window,
+        "champion": entry.version,
+        "since": entry.window,
+        "measure": measure(declaration),
+        "months": months(declaration),
+        "fresh": found.fresh,
+        "served": found.champion,
+        "gain": found.gain,
+        "reason": found.reason,
+        "rows": found.rows,
+        "policy": policy(declaration).hash,
+        "fresh_twin": judged.fresh,
+        "champion_twin": judged.champion,
+        "champion_twin_blob": judged.blob,
+        "batch_version": versions.stat(
+            commits["features"], declaration.path("batches", window)
+        ).checksum,
+        "labels_version": versions.stat(
+            commits["labels"], declaration.path("labels", window)
+        ).checksum,
+        "features_commit": commits["features"],
+        "labels_commit": commits["labels"],
+        "known_commit": judged.commit,
+        "meaning": series.digest("staleness"),
+        "cost": standing.cost,
+        "total": standing.total,
+        "rate": standing.rate,
+        "due": standing.due,
+        "sentence": standing.sentence,
+    }
+    records.add("staleness", row)
+    return row, standing
+
+
+def compare(
     twins: Twins,
     promotion: Entry,
     window: str,
     commits: Mapping[str, str],
     unlike: str,
     warn: Callable[[str], None],
-) -> Judged:
+) -> TwinComparison:
     """Compare on one window what a retraining before it would have known with the champion.
 
     No twin stands for a champion that learnt something else: `unlike` says what.
@@ -67,7 +137,7 @@ def judge(
         .collect(engine="streaming")
     )
     if unlike:
-        return Judged(not_compared(rows, unlike))
+        return TwinComparison(not_compared(rows, unlike))
     try:
         known, learnt = twins.known_before(window), twins.known_to(promotion)
         material = twins.material(known)
@@ -80,9 +150,9 @@ def judge(
             kept = champion, store.add_blob(champion.to_bytes())
     except (TrainingError, FeatureError, RefNotFoundError, ObjectNotFoundError) as error:
         # trying again would end the same: what they need is not there, and never will be
-        return Judged(not_compared(rows, f"there are no twins: {error}"))
+        return TwinComparison(not_compared(rows, f"there are no twins: {error}"))
     comparison = compare_on(declaration, rows, fresh, kept[0], material.labelled)
-    return Judged(comparison, *marks, kept[1], known.commit)
+    return TwinComparison(comparison, *marks, kept[1], known.commit)
 
 
 def compare_on(
