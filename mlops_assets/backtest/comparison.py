@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
-from mlops_assets.backtest.course import Course, Served
 from mlops_assets.backtest.gates import Gates
 from mlops_assets.backtest.history import History
 from mlops_assets.backtest.models import Mark, Models
 from mlops_assets.backtest.policies import Policy
+from mlops_assets.backtest.simulation import Served, Simulation
 from mlops_assets.backtest.twins import Twins
 from mlops_assets.backtest.verdicts import Profiles
 from mlops_assets.decisions.hindsight import Best, hindsight, share_of
@@ -28,7 +28,7 @@ class Played:
     Attributes:
         name: the policy's.
         hash: the policy's.
-        course: each decision, attempt and champion.
+        simulation: each decision, attempt and champion.
         value: mean of the metric over the measured windows.
         gain: over the frozen first model, in metric (or money) x months.
         net: gain less the cost of every attempt after the first, promoted or refused.
@@ -39,7 +39,7 @@ class Played:
 
     name: str
     hash: str
-    course: Course
+    simulation: Simulation
     value: float | None
     gain: float
     net: float
@@ -49,22 +49,22 @@ class Played:
     @property
     def attempts(self) -> int:
         """Retrainings, promoted or refused; the first training is none."""
-        return len(self.course.retrainings) - self._first
+        return len(self.simulation.retrainings) - self._first
 
     @property
     def promoted(self) -> int:
         """Retrainings that were promoted."""
-        return max(len(self.course.champions) - 1, 0)
+        return max(len(self.simulation.champions) - 1, 0)
 
     @property
     def minutes(self) -> float:
         """Minutes of fitting that the attempts took, were nothing shared."""
-        return sum(one.minutes for one in self.course.retrainings[self._first :])
+        return sum(one.minutes for one in self.simulation.retrainings[self._first :])
 
     @property
     def _first(self) -> int:
         """Attempts up to the first champion."""
-        done = [one.promoted for one in self.course.retrainings]
+        done = [one.promoted for one in self.simulation.retrainings]
         return done.index(True) + 1 if True in done else len(done)
 
 
@@ -104,14 +104,14 @@ class Backtest:
 
         """
         calendar = self.declaration.retraining.model_copy(update={"triggers": []})
-        course = self.course(self.declaration.model_copy(update={"retraining": calendar}))
-        if not course.play().champions:
+        simulation = self.simulation(self.declaration.model_copy(update={"retraining": calendar}))
+        if not simulation.play().champions:
             raise TrainingError(
                 f"{self.declaration.name}: no champion in the whole history, so there is nothing "
                 "to compare policies on; it needs more windows with labels, or a challenger that "
                 "passes the gates"
             )
-        return course.champions[0]
+        return simulation.champions[0]
 
     @cached_property
     def cost(self) -> float:
@@ -141,17 +141,19 @@ class Backtest:
             )
         ]
 
-    def course(self, declaration: Declaration, head_start: int = 0) -> Course:
-        """Return a policy's course, not yet played."""
-        return Course(declaration, self.models, self.profiles, self.twins, self.gates, head_start)
+    def simulation(self, declaration: Declaration, head_start: int = 0) -> Simulation:
+        """Return a policy's simulation, not yet played."""
+        return Simulation(
+            declaration, self.models, self.profiles, self.twins, self.gates, head_start
+        )
 
     def played(self, policy: Policy, best: Best, *, cost: float, head_start: int = 0) -> Played:
         """Play a policy and value it at a cost."""
-        course = self.course(policy.declaration, head_start).play()
+        simulation = self.simulation(policy.declaration, head_start).play()
         by_window = {}
         values = []
         for window in self.measured:
-            served = course.serving(window)
+            served = simulation.serving(window)
             if served is None:
                 continue
             gain = self.models.gain(served.mark, self.frozen.mark, window)
@@ -164,7 +166,7 @@ class Backtest:
         played = Played(
             policy.name,
             policy.hash,
-            course,
+            simulation,
             fmean(values) if values else None,
             gain,
             0.0,

@@ -50,7 +50,7 @@ def _figure(backtest: Backtest, results: Sequence[Played], best: Best, unit: str
     }
     lines = [("hindsight", earned, list(best.retrained), "--", _GREY)]
     for number, played in enumerate(results):
-        attempts = [one.window for one in played.course.retrainings if one.window in place]
+        attempts = [one.window for one in played.simulation.retrainings if one.window in place]
         colour = _COLOURS[number % len(_COLOURS)]
         lines.append((played.name, dict(played.by_window), attempts, "-", colour))
     for name, gains, attempts, style, colour in lines:

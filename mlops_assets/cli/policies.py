@@ -85,7 +85,7 @@ def documented(found: Judgement) -> dict[str, Any]:
                         "promoted": attempt.promoted,
                         "reason": attempt.reason,
                     }
-                    for attempt in one.course.retrainings
+                    for attempt in one.simulation.retrainings
                 ],
                 "held_back": [
                     {
@@ -94,7 +94,7 @@ def documented(found: Judgement) -> dict[str, Any]:
                         "code": held.code,
                         "reason": held.reason,
                     }
-                    for held in one.course.decisions
+                    for held in one.simulation.decisions
                     if not held.retrain
                 ],
             }

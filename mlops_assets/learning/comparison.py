@@ -59,7 +59,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class Explanation:
     """What the windows held out taught the refit, and whether that accounts for its straying."""
 
     accounts_for_it: bool
@@ -133,7 +133,7 @@ def agreement(
     by: Literal["score", "rank"],
     tolerance: float,
     task: Task = "binary",
-    lesson: Lesson | None = None,
+    explanation: Explanation | None = None,
 ) -> Agreement:
     """Judge whether the refit is still the model that passed the gates.
 
@@ -154,7 +154,7 @@ def agreement(
             further away than another seed is; docs/decisions/ says how far it was seen to be.
         task: what scores are. Where seeds hardly differ the refit is left some room: .01 of
             probability; for numbers 5% of the sd of the challenger's scores; .005 of correlation.
-        lesson: what the windows held out taught the refit (see `lesson_of`).
+        explanation: what the windows held out taught the refit (see `explained_by_holdout`).
 
     Raises:
         TrainingError: no other seeds, no rows, lengths differ, or a score is missing.
@@ -177,20 +177,20 @@ def agreement(
         f" {'within' if agrees else 'beyond'} the limit of {limit:,.4f}"
         f" ({tolerance:g} x the {scale:,.4f} {'between two seeds' if between >= floor else 'allowed at least'})"
     )
-    if not agrees and lesson is not None:
-        sentence += f"; {lesson.sentence}"
+    if not agrees and explanation is not None:
+        sentence += f"; {explanation.sentence}"
     return Agreement(
         difference=difference,
         between_seeds=between,
         limit=limit,
-        passed=agrees or (lesson is not None and lesson.accounts_for_it),
+        passed=agrees or (explanation is not None and explanation.accounts_for_it),
         sentence=f"{sentence}.",
     )
 
 
-def lesson_of(
+def explained_by_holdout(
     truth: pl.Series, refit: pl.Series, challenger: pl.Series, task: Task = "binary"
-) -> Lesson:
+) -> Explanation:
     """Compare what refit and challenger make of the windows held out: the refit learnt them.
 
     By log loss, or by squared error for a number: both see a wrong level and a wrong order. A
@@ -216,7 +216,7 @@ def lesson_of(
     )
     name = "log loss" if task == "binary" else "mean squared error"
     accounts = ours < min(theirs, naive)
-    return Lesson(
+    return Explanation(
         accounts_for_it=accounts,
         sentence=(
             f"the windows held out, which it learnt, {'account' if accounts else 'do not account'}"

@@ -15,7 +15,7 @@ from mlops_assets.learning.comparison import (
     agreement,
     baseline,
     compare,
-    lesson_of,
+    explained_by_holdout,
 )
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.learning.training import FittedModel
@@ -77,17 +77,22 @@ def refit_agreements(
         held_out: scores of refit and challenger there: what it learnt may account for its straying.
 
     Raises:
-        TrainingError: as `agreement` and `lesson_of`.
+        TrainingError: as `agreement` and `explained_by_holdout`.
 
     """
-    lesson = lesson_of(truth, *held_out, declaration.task)
+    explanation = explained_by_holdout(truth, *held_out, declaration.task)
     tolerances: dict[Literal["score", "rank"], float] = {
         "score": declaration.gates.score_agreement,
         "rank": declaration.gates.rank_agreement,
     }
     return {
         by: agreement(
-            *scores, others, by=by, tolerance=tolerance, task=declaration.task, lesson=lesson
+            *scores,
+            others,
+            by=by,
+            tolerance=tolerance,
+            task=declaration.task,
+            explanation=explanation,
         )
         for by, tolerance in tolerances.items()
     }

@@ -140,18 +140,18 @@ def compare(
         return TwinComparison(not_compared(rows, unlike))
     try:
         known, learnt = twins.known_before(window), twins.known_to(promotion)
-        material = twins.material(known)
-        fresh = twins.fit(material)
+        learnt_rows = twins.read_rows(known)
+        fresh = twins.fit(learnt_rows)
         marks = twins.fingerprint(known), twins.fingerprint(learnt)
         kept = twins.kept(marks[1], warn)
         if kept is None:
             # one fit serves both where the champion learnt what a retraining would have
-            champion = fresh if marks[0] == marks[1] else twins.fit(twins.material(learnt))
+            champion = fresh if marks[0] == marks[1] else twins.fit(twins.read_rows(learnt))
             kept = champion, store.add_blob(champion.to_bytes())
     except (TrainingError, FeatureError, RefNotFoundError, ObjectNotFoundError) as error:
         # trying again would end the same: what they need is not there, and never will be
         return TwinComparison(not_compared(rows, f"there are no twins: {error}"))
-    comparison = compare_on(declaration, rows, fresh, kept[0], material.labelled)
+    comparison = compare_on(declaration, rows, fresh, kept[0], learnt_rows.labelled)
     return TwinComparison(comparison, *marks, kept[1], known.commit)
 
 

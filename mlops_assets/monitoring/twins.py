@@ -51,7 +51,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Material:
+class TwinRows:
     """The rows of one twin, and the share of labelled rows in each of the windows they are of."""
 
     rows: pl.DataFrame
@@ -128,7 +128,7 @@ class Twins:
             **of_libraries(LEARNING_VERSION, libraries()),
         )
 
-    def fit(self, material: Material) -> FittedModel:
+    def fit(self, learnt: TwinRows) -> FittedModel:
         """Fit a twin.
 
         Raises:
@@ -137,7 +137,7 @@ class Twins:
         """
         declared = self.declaration
         return fit_twin(
-            material.rows, list(self.expressions), TARGET, declared.task, declared.training.seed
+            learnt.rows, list(self.expressions), TARGET, declared.task, declared.training.seed
         )
 
     def kept(self, mark: str, warn: Callable[[str], None]) -> tuple[FittedModel, str] | None:
@@ -158,7 +158,7 @@ class Twins:
             warn(f"the champion's twin is made again: {error}")
             return None
 
-    def material(self, known: Known) -> Material:
+    def read_rows(self, known: Known) -> TwinRows:
         """Read the rows of a twin: `window`, its features and its target, 20,000 at most.
 
         Each window is thinned before anything is joined, by draws that are the same for every
@@ -198,7 +198,7 @@ class Twins:
         rows = rows.join(answers, on=[WINDOW, *keys], maintain_order="left")
         smallest = rows[_DRAW].arg_sort()[:MOST_ROWS].sort()
         shares = (min(1.0, n / max(1, of)) for n, of in zip(labelled, heights, strict=True))
-        return Material(rows[smallest].select(WINDOW, *self.expressions, TARGET), tuple(shares))
+        return TwinRows(rows[smallest].select(WINDOW, *self.expressions, TARGET), tuple(shares))
 
     def _landed(self, commit: str, *, undeclared: bool = False) -> dict[str, tuple[str, str]]:
         """Return the versions of every window with a batch, labels and features, oldest first.

@@ -419,14 +419,14 @@ def test_a_twin_of_much_data_reads_some_of_every_week(played: Played) -> None:
     six = found.known_before(tiny.window(7))
     five = Known(six.commit, dict(list(six.versions.items())[:5]))
     # when twins of six and of five weeks are made
-    more, fewer = found.material(six), found.material(five)
+    more, fewer = found.read_rows(six), found.read_rows(five)
     # then each learns from as many labelled rows, of each week alike
     assert list(more.rows.columns) == ["window", "amount", "other", "colour", "target"]
     assert more.labelled == pytest.approx([0.9] * 6)
-    for material, weeks in ((more, 6), (fewer, 5)):
-        assert material.rows.height == MOST_ROWS
-        assert material.rows["target"].null_count() == 0
-        counts = material.rows.group_by("window").len()["len"]
+    for learnt_rows, weeks in ((more, 6), (fewer, 5)):
+        assert learnt_rows.rows.height == MOST_ROWS
+        assert learnt_rows.rows["target"].null_count() == 0
+        counts = learnt_rows.rows.group_by("window").len()["len"]
         assert counts.len() == weeks
         assert counts.to_list() == pytest.approx([MOST_ROWS / weeks] * weeks, rel=0.1)
     # and what more weeks leave of a week is part of what fewer did
@@ -437,7 +437,7 @@ def test_a_twin_of_much_data_reads_some_of_every_week(played: Played) -> None:
     third = more.rows.filter(pl.col("window") == tiny.window(3)).join(joined, on="amount")
     assert (third["target"] == (third["paid"] == 1)).all()
     # two twins of the same are the same
-    assert found.fit(found.material(six)) == found.fit(more)
+    assert found.fit(found.read_rows(six)) == found.fit(more)
     assert found.fingerprint(six) != found.fingerprint(five)
 
 

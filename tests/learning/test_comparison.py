@@ -7,7 +7,13 @@ import polars as pl
 import pytest
 
 from mlops_assets.errors import TrainingError
-from mlops_assets.learning.comparison import Agreement, agreement, baseline, compare, lesson_of
+from mlops_assets.learning.comparison import (
+    Agreement,
+    agreement,
+    baseline,
+    compare,
+    explained_by_holdout,
+)
 from mlops_assets.learning.training import FittedModel, train
 
 TRUTH = pl.Series([True, False, True, False])
@@ -148,7 +154,7 @@ def judged(refit: FittedModel, before: pl.DataFrame, held_out: pl.DataFrame) -> 
     """Judge a refit as a promotion does, with and without what the windows held out taught it."""
     challenger, *others = (fitted(before, seed) for seed in (1, 2, 3))
     newest = rows(turned=True, seed=99)
-    lesson = lesson_of(
+    explanation = explained_by_holdout(
         held_out["target"], refit.predict(held_out), challenger.predict(held_out), "binary"
     )
     return [
@@ -158,9 +164,9 @@ def judged(refit: FittedModel, before: pl.DataFrame, held_out: pl.DataFrame) -> 
             [other.predict(newest) for other in others],
             by="rank",
             tolerance=6.0,
-            lesson=known,
+            explanation=known,
         )
-        for known in (None, lesson)
+        for known in (None, explanation)
     ]
 
 
@@ -193,26 +199,26 @@ def test_a_spoilt_refit_is_refused_in_a_changed_world_too(spoilt: str) -> None:
     assert "do not account for it" in taught.sentence
 
 
-def test_a_lesson_of_numbers_is_told_by_squared_errors() -> None:
+def test_a_explained_by_holdout_numbers_is_told_by_squared_errors() -> None:
     truth = pl.Series([1.0, None, 4.0])
     near, far = pl.Series([1.0, 9.0, 3.0]), pl.Series([3.0, 9.0, 4.0])
-    lesson = lesson_of(truth, near, far, "regression")
-    assert lesson.accounts_for_it
+    explanation = explained_by_holdout(truth, near, far, "regression")
+    assert explanation.accounts_for_it
     assert (
         "its mean squared error there is 0.5000, the challenger's 2.0000, their mean's 2.2500"
-        in lesson.sentence
+        in explanation.sentence
     )
-    assert not lesson_of(truth, far, near, "regression").accounts_for_it
-    assert not lesson_of(truth, near, near, "regression").accounts_for_it
+    assert not explained_by_holdout(truth, far, near, "regression").accounts_for_it
+    assert not explained_by_holdout(truth, near, near, "regression").accounts_for_it
     # and the mean alone would have explained them better than this one
     farthest = pl.Series([9.0, 9.0, 9.0])
-    assert not lesson_of(truth, far + 0.5, farthest, "regression").accounts_for_it
+    assert not explained_by_holdout(truth, far + 0.5, farthest, "regression").accounts_for_it
 
 
 def test_without_a_label_that_was_held_out_nothing_accounts_for_a_refit() -> None:
     scores = pl.Series([0.5, 0.5])
     with pytest.raises(TrainingError, match="no labelled rows that were held out"):
-        lesson_of(pl.Series([None, None], dtype=pl.Boolean), scores, scores)
+        explained_by_holdout(pl.Series([None, None], dtype=pl.Boolean), scores, scores)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Served:
 
 
 @dataclass
-class Course:
+class Simulation:
     """A policy, played.
 
     Attributes:
@@ -60,7 +60,7 @@ class Course:
     _windows: dict[str, Row] = field(default_factory=dict)  # as `JudgedWindows` keeps them
     _codes: dict[str, str] = field(default_factory=dict)
 
-    def play(self) -> Course:
+    def play(self) -> Simulation:
         """Play every window in order, then return itself."""
         for window in self.models.history.windows:
             self.turn(self.models.history.landed(window))
@@ -145,9 +145,9 @@ class Course:
 
 @dataclass(frozen=True)
 class Moment:
-    """The situation of a course's model when a window was the newest; see `Situation`."""
+    """The situation of a simulation's model when a window was the newest; see `Situation`."""
 
-    course: Course
+    simulation: Simulation
     landed: LandedWindows
     runs: Runs = field(default_factory=EndAtOnce)
     requests: Mapping[str, str] = field(default_factory=dict)
@@ -157,9 +157,9 @@ class Moment:
     @cached_property
     def declaration(self) -> Declaration:
         """The policy's; a calendar's first period is shorter by the head start."""
-        declared, ahead = self.course.declaration, self.course.head_start
+        declared, ahead = self.simulation.declaration, self.simulation.head_start
         every = declared.retraining.every_windows
-        of_first = len(self.course.champions) == 1 and self.course.retrainings[-1].promoted
+        of_first = len(self.simulation.champions) == 1 and self.simulation.retrainings[-1].promoted
         if not (ahead and every and of_first):
             return declared
         sooner = {"every_windows": max(every - ahead, 1)}
@@ -169,7 +169,7 @@ class Moment:
     @property
     def champion(self) -> Champion | None:
         """The version that serves, if one does."""
-        served = self.course.champion
+        served = self.simulation.champion
         if served is None:
             return None
         return Champion(served.version, served.window, served.mark.windows)
@@ -177,34 +177,34 @@ class Moment:
     @property
     def retrainings(self) -> list[Retraining]:
         """Those that ended, oldest first."""
-        return self.course.retrainings
+        return self.simulation.retrainings
 
     @property
     def answered(self) -> set[str]:
         """The causes of those, and of what could not be learnt."""
-        return self.course.answered
+        return self.simulation.answered
 
     def verdict(self, window: str) -> WindowVerdict | None:
         """Return the drift verdict of a window that the champion scored, if it did."""
-        return self.course.verdict(window)
+        return self.simulation.verdict(window)
 
     def metric(self, window: str) -> float | None:
         """Return the metric of the champion's scores of a window; None: there is none."""
-        served = self.course.champion
+        served = self.simulation.champion
         if served is None or window <= served.window:
             return None
-        return self.course.models.value(served.mark, window)
+        return self.simulation.models.value(served.mark, window)
 
     def twins(self, window: str) -> Comparison | None:
         """Return what a retraining before a window would have earned there; None: not yet known."""
-        served = self.course.champion
+        served = self.simulation.champion
         if served is None or window not in self._mature:
             return None
-        return self.course.twins.compared(served.mark.windows, window)
+        return self.simulation.twins.compared(served.mark.windows, window)
 
     def labelled(self, window: str) -> Labelled | None:
         """Return how many labels a window has."""
-        return self.course.models.history.labels_of(window)
+        return self.simulation.models.history.labels_of(window)
 
     @cached_property
     def _mature(self) -> frozenset[str]:

@@ -43,8 +43,8 @@ def backtest(tmp_path: Path, declaration: Declaration) -> Iterator[Backtest]:
 
 def course_of(backtest: Backtest, **retraining: object) -> list[tuple[str, str, bool]]:
     policy = replaced("a policy", backtest.declaration, {"retraining": retraining})
-    course = backtest.course(policy.declaration).play()
-    return [(one.window, one.trigger, one.promoted) for one in course.retrainings]
+    simulation = backtest.simulation(policy.declaration).play()
+    return [(one.window, one.trigger, one.promoted) for one in simulation.retrainings]
 
 
 @pytest.mark.parametrize(
@@ -74,17 +74,17 @@ def test_it_retrains_when_and_why_production_did(
 
     # when what landed is played again by the backtest
     with gathered(declaration, played.repository, {}) as history:
-        course = Backtest(history, declaration).course(declaration).play()
+        simulation = Backtest(history, declaration).simulation(declaration).play()
 
     # then each attempt is the same: its window, its reason, its models, its end
-    assert [(one.window, one.trigger, one.promoted, one.reason) for one in course.retrainings] == [
-        (e.window, e.trigger, e.event == "promoted", e.reason) for e in entries
-    ]
-    assert [served.mark.windows for served in course.champions] == [
+    assert [
+        (one.window, one.trigger, one.promoted, one.reason) for one in simulation.retrainings
+    ] == [(e.window, e.trigger, e.event == "promoted", e.reason) for e in entries]
+    assert [served.mark.windows for served in simulation.champions] == [
         e.training_windows for e in entries if e.event == "promoted"
     ]
     for served, entry in zip(
-        course.champions, [e for e in entries if e.event == "promoted"], strict=True
+        simulation.champions, [e for e in entries if e.event == "promoted"], strict=True
     ):
         assert served.version == entry.version
     # and so is each decision that was held back
@@ -95,7 +95,7 @@ def test_it_retrains_when_and_why_production_did(
     ]
     assert [
         (one.evidence.window, one.evidence.trigger, one.code)
-        for one in course.decisions
+        for one in simulation.decisions
         if not one.retrain
     ] == held
 
@@ -120,8 +120,8 @@ def test_a_calendar_keeps_its_period_and_its_phase(backtest: Backtest) -> None:
     assert apart == [3, 6, 9, 12]
 
     policy = replaced("earlier", backtest.declaration, {"retraining": calendar})
-    course = backtest.course(policy.declaration, head_start=1).play()
-    earlier = [one.window for one in course.retrainings][1]
+    simulation = backtest.simulation(policy.declaration, head_start=1).play()
+    earlier = [one.window for one in simulation.retrainings][1]
     assert backtest.declaration.windows.distance(first, earlier) == 2
 
 
@@ -136,10 +136,10 @@ def test_a_budget_holds_back_and_says_so(backtest: Backtest) -> None:
         "thrifty", backtest.declaration, {"retraining": {**often, "runs_per_month": 1}}
     )
 
-    course = backtest.course(policy.declaration).play()
+    simulation = backtest.simulation(policy.declaration).play()
 
-    assert 1 < len(course.retrainings) < len(free)
-    assert "budget" in {one.code for one in course.decisions}
+    assert 1 < len(simulation.retrainings) < len(free)
+    assert "budget" in {one.code for one in simulation.decisions}
 
 
 def test_policies_share_their_models_and_are_valued_alike(backtest: Backtest) -> None:
