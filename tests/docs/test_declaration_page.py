@@ -50,7 +50,7 @@ def shown(annotation: Any) -> str:
         if isinstance(annotation, type)
         else str(annotation)
     )
-    text = re.sub(r"mlops_assets\.\w+\.", "", text)  # a section, not where its class stands
+    text = re.sub(r"mlops_assets\.(\w+\.)+", "", text)  # a section, not where its class stands
     return (
         text.replace("typing.", "")
         .replace("NoneType", "None")
