@@ -458,7 +458,7 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Bring the home back from a backup, whole or not at all."""
-    from mlops_assets.cli.backup import restore_from, said_of_restoring
+    from mlops_assets.cli.restore import restore_from, said_of_restoring
 
     with interruptible():
         restored = restore_from(file, replace=replace)

@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from mlops_assets.cli.output import stderr
+from mlops_assets.words import counted
 
 
 @contextmanager
@@ -33,3 +34,15 @@ def counting(first: str, total: int | None = None) -> Iterator[tuple[Progress, T
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True) as progress:
         yield progress, progress.add_task(first, total=total)
+
+
+@contextmanager
+def counting_files(what: str) -> Iterator[Callable[[int], None]]:
+    """Show how many files are done, where nobody knows how many there are."""
+    with spinning(what) as tell:
+
+        def count(files: int) -> None:
+            if files % 100 == 0:
+                tell(f"{what}: {counted(files, 'file')}")
+
+        yield count

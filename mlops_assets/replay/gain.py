@@ -1,4 +1,4 @@
-"""What the loop was worth: its metric beside that of the first model, frozen, on the same rows."""
+"""Compare the metric of the models that served with that of the first one, on the same rows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import polars as pl
 from mlops_assets.batches.landing import MAIN
 from mlops_assets.batches.objects import scan
 from mlops_assets.declaration import Declaration, load
+from mlops_assets.home import Home
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.learning.training import SCORE
 from mlops_assets.monitoring.meaning import Series
-from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.registry.server import MlflowServer
@@ -32,11 +32,11 @@ class LoopGain:
     frozen: float | None
 
 
-def measure(project: Project, declaration: Declaration, repository: Repository) -> LoopGain:
+def measure(home: Home, declaration: Declaration, repository: Repository) -> LoopGain:
     """Score every measured window with the first promoted version too, and compare."""
     model = declaration.name
-    entries = Ledger(project.home.ledger).entries(model)
-    store = Store(project.home.store)
+    entries = Ledger(home.ledger).entries(model)
+    store = Store(home.store)
     series = Series.of(declaration, store)
     # a model of another target is no measure for this one, nor are windows that it scored
     promoted = [
@@ -52,9 +52,7 @@ def measure(project: Project, declaration: Declaration, repository: Repository) 
     ]
     if not promoted or not measured or promoted[0].mlflow_run_id is None:
         return LoopGain(0, 0, retrainings, None, None)
-    first = load_model(
-        MlflowServer.of_home(project.home).tracking(model), promoted[0].mlflow_run_id
-    )
+    first = load_model(MlflowServer.of_home(home).tracking(model), promoted[0].mlflow_run_id)
     metric = metric_named(declaration.metric)
     target = load(declaration.labels.target).alias("target")
     keys = declaration.batches.key

@@ -104,16 +104,16 @@ def play(
         for line in skipped:
             progress.note(f"skipped {line}")
         reconsider_refused(repository, declaration)
-        windows = in_turn(repository, store, declaration, files, until)
+        windows = windows_to_play(repository, store, declaration, files, until)
         progress.begin(len(windows))
         recover(project, progress.tell)
-        in_order(declaration, repository, files)
+        refuse_gaps(declaration, repository, files)
         player = Player(project, declaration, progress.tell)
-        for work in stuck(player, repository, store):  # the cause may be mended by now
+        for work in given_up_work(player, repository, store):  # the cause may be mended by now
             add_control(store, model, "retry", work.window, by=by)
         played = 0
         for window in windows:
-            played += turn(player, repository, window, files.get(window, {}))
+            played += play_window(player, repository, window, files.get(window, {}))
             progress.step(window)
         player.settle(until)
         refused = [
@@ -123,9 +123,9 @@ def play(
         ]
         not_done = [
             f"{', '.join(work.stages)} of {work.window}: its runs fail, see them in Dagster"
-            for work in stuck(player, repository, store)
+            for work in given_up_work(player, repository, store)
         ]
-        not_done += busy(player, repository, store, until)
+        not_done += work_of_others(player, repository, store, until)
         if (crashed := retraining_given_up(store, model)) is not None:
             not_done.append(
                 f"retraining on {crashed['trigger']} of {crashed['window']}: it is tried no "
@@ -133,7 +133,7 @@ def play(
             )
         progress.tell("measuring")
         landed = landed_windows(repository, declaration, MAIN)
-        worth = measure(project, declaration, repository)
+        gain = measure(project.home, declaration, repository)
     return Summary(
         model=model,
         played=played,
@@ -141,18 +141,20 @@ def play(
         failed=(*player.failed, *not_done),
         waiting=tuple(waiting(repository, store, declaration)),
         skipped=tuple(skipped),
-        windows=worth.windows,
-        retrainings=worth.retrainings,
-        rows=worth.rows,
+        windows=gain.windows,
+        retrainings=gain.retrainings,
+        rows=gain.rows,
         metric=declaration.metric,
-        loop=worth.loop,
-        frozen=worth.frozen,
+        loop=gain.loop,
+        frozen=gain.frozen,
         seconds=time.monotonic() - begun,
         newest=landed.newest,
     )
 
 
-def turn(player: Player, repository: Repository, window: str, files: dict[Kind, Path]) -> bool:
+def play_window(
+    player: Player, repository: Repository, window: str, files: dict[Kind, Path]
+) -> bool:
     """Play one window; return whether anything was done.
 
     A window before the newest landed one was played already: nothing of it may be decided again
@@ -196,7 +198,7 @@ def reconsider_refused(repository: Repository, declaration: Declaration) -> None
             reconsider(repository, declaration, landing)
 
 
-def in_turn(
+def windows_to_play(
     repository: Repository,
     store: Store,
     declaration: Declaration,
@@ -221,7 +223,7 @@ def in_turn(
     return windows
 
 
-def in_order(
+def refuse_gaps(
     declaration: Declaration, repository: Repository, files: dict[str, dict[Kind, Path]]
 ) -> None:
     """Refuse to play windows that lie before one that has landed already: time can't go back.
@@ -254,13 +256,15 @@ def in_order(
         )
 
 
-def stuck(player: Player, repository: Repository, store: Store) -> list[Work]:
+def given_up_work(player: Player, repository: Repository, store: Store) -> list[Work]:
     """Return the work that failed as often as declared and is not tried any more."""
     left = due(repository, store, player.declaration)
     return given_up(player.instance, store, player.declaration, left)
 
 
-def busy(player: Player, repository: Repository, store: Store, until: str | None) -> list[str]:
+def work_of_others(
+    player: Player, repository: Repository, store: Store, until: str | None
+) -> list[str]:
     """Return what was left to others: another process works on it, or nobody knows whether."""
     left = due(repository, store, player.declaration, until)
     runs = RunsOfWork.read(player.instance, store, player.declaration, left)
