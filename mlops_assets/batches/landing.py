@@ -440,6 +440,20 @@ def succeed(repository: Repository, declaration: Declaration, landing: Landing) 
             _retire(repository, other)
 
 
+def check_landing(
+    repository: Repository, declaration: Declaration, landing: Landing
+) -> tuple[Landing, Report]:
+    """Check a landed file where it lies; a refused one gets its report.
+
+    What waited for the window before one that passes is put away.
+    """
+    report = audit_landing(repository, declaration, landing)
+    if report.passed:
+        succeed(repository, declaration, landing)
+        return landing, report
+    return refuse(repository, declaration, landing, report), report
+
+
 def reconsider(repository: Repository, declaration: Declaration, landing: Landing) -> Landing:
     """Check a refused landing again where it lies: it waits anew if it passes now.
 

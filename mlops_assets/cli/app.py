@@ -143,7 +143,7 @@ def land(
     if as_json:
         print_json(land.documented(model, file, landed))
     else:
-        land.show(model, file, landed, Home.find().holder())
+        land.show(model, file, landed)
     if landed.landing is not None and landed.landing.refused:
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ from typing import Any
 from mlops_assets.batches.landing import Kind
 from mlops_assets.cli.output import shown, stdout
 from mlops_assets.cli.person import who
+from mlops_assets.home import Home
 from mlops_assets.instance import report_checks
 from mlops_assets.monitoring.landing import Landed
 from mlops_assets.monitoring.landing import land_file as land
@@ -71,8 +72,8 @@ def documented(model: str, file: Path, landed: Landed) -> dict[str, Any]:
     }
 
 
-def show(model: str, file: Path, landed: Landed, holder: str | None) -> None:
-    """Print it for a person; `holder` is the process that has the home."""
+def show(model: str, file: Path, landed: Landed) -> None:
+    """Print it for a person, and who takes it in."""
     landing = landed.landing
     if landing is None:
         what = "its work had failed and is tried again" if landed.retried else "nothing to do"
@@ -107,11 +108,11 @@ def show(model: str, file: Path, landed: Landed, holder: str | None) -> None:
             markup=False,
         )
         return
-    stdout.print(taken_in_by(model, holder), markup=False)
+    stdout.print(taken_in_by(model, Home.find().holder()), markup=False)
 
 
 def taken_in_by(model: str, holder: str | None) -> str:
-    """Say who ingests what waits, and when."""
+    """Say who ingests what waits, and when; `holder` is the process that has the home."""
     if holder is None:
         return "It waits on its branch; `mlops dev` ingests it."
     if "mlops dev" in holder:

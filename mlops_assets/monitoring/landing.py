@@ -11,12 +11,10 @@ from mlops_assets.batches.checks import Report
 from mlops_assets.batches.landing import (
     Kind,
     Landing,
-    audit_landing,
+    check_landing,
     delivered,
     newest,
     put,
-    refuse,
-    succeed,
 )
 from mlops_assets.batches.maturity import refuse_jump
 from mlops_assets.declaration import Declaration
@@ -86,17 +84,3 @@ def land_file(
     elif landing and not declaration.windows.has_ended(window, clock.now()):
         waits_until = declaration.windows.ends(window)
     return Landed(landing, report, retried, waits_until, waiting)
-
-
-def check_landing(
-    repository: Repository, declaration: Declaration, landing: Landing
-) -> tuple[Landing, Report]:
-    """Check a landed file where it lies; a refused one gets its report.
-
-    What waited for the window before one that passes is put away.
-    """
-    report = audit_landing(repository, declaration, landing)
-    if report.passed:
-        succeed(repository, declaration, landing)
-        return landing, report
-    return refuse(repository, declaration, landing, report), report

@@ -9,9 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mlops_assets.batches.landing import Landing, landings
+from mlops_assets.batches.landing import Landing, check_landing, landings
 from mlops_assets.cli.replay import replay_model, show
-from mlops_assets.monitoring.landing import check_landing
 from mlops_assets.replay.play import Summary, reconsider_refused
 from tests import tiny
 from tests.conftest import Played, reopen

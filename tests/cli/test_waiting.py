@@ -31,7 +31,7 @@ def test_a_window_that_is_not_over_lands_and_waits_for_its_end(
 ) -> None:
     at(monkeypatch, 1)
     outcome = land(1)
-    show(tiny.MODEL, FILE, outcome, None)
+    show(tiny.MODEL, FILE, outcome)
     assert documented(tiny.MODEL, FILE, outcome)["waits_until"] == "2024-01-15T00:00:00+00:00"
     assert "is taken when the window ends, 2024-01-15 00:00 UTC" in capsys.readouterr().out
     # then the sensor says for what it waits, and takes the one before
