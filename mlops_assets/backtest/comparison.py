@@ -7,18 +7,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
-from mlops_assets.backtest.gates import Gates
-from mlops_assets.backtest.history import History
-from mlops_assets.backtest.models import Mark, Models
+from mlops_assets.backtest.cache import Cache
+from mlops_assets.backtest.models import Mark
 from mlops_assets.backtest.policies import Policy
-from mlops_assets.backtest.simulation import Served, Simulation
-from mlops_assets.backtest.twins import Twins
-from mlops_assets.backtest.verdicts import Profiles
+from mlops_assets.backtest.simulation import Simulation
 from mlops_assets.decisions.hindsight import Best, hindsight, share_of
 from mlops_assets.decisions.staleness import default_cost
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import TrainingError
 from mlops_assets.learning.frames import declared_frame
+from mlops_assets.monitoring.situation import Champion
 
 
 @dataclass(frozen=True)
@@ -69,34 +67,11 @@ class Played:
 
 
 @dataclass
-class Backtest:
-    """One history and everything that policies share of it."""
-
-    history: History
-    declaration: Declaration
+class Backtest(Cache):
+    """One history, played by policies and valued."""
 
     @cached_property
-    def models(self) -> Models:
-        """The models, each fitted once."""
-        return Models(self.history, self.declaration)
-
-    @cached_property
-    def profiles(self) -> Profiles:
-        """The profiles, and the references made of them."""
-        return Profiles(self.models)
-
-    @cached_property
-    def twins(self) -> Twins:
-        """The twins."""
-        return Twins(self.models)
-
-    @cached_property
-    def gates(self) -> Gates:
-        """What the gates said."""
-        return Gates(self.models)
-
-    @cached_property
-    def frozen(self) -> Served:
+    def frozen(self) -> Champion:
         """The first champion, which the gates and no policy decide on.
 
         Raises:
@@ -114,12 +89,17 @@ class Backtest:
         return simulation.champions[0]
 
     @cached_property
+    def first(self) -> Mark:
+        """The model of the first champion; raises as `frozen`."""
+        return self.models.mark(self.frozen.training_windows)
+
+    @cached_property
     def cost(self) -> float:
         """What a retraining costs: as declared, or by default, in metric (or money) x months."""
         declared = self.declaration.retraining.cost
         if declared is not None:
             return declared
-        first = (self.models.value(self.frozen.mark, window) for window in self.served)
+        first = (self.models.value(self.first, window) for window in self.served)
         known = next((value for value in first if value is not None), float("nan"))
         return default_cost(self.declaration.metric, known)
 
@@ -137,15 +117,13 @@ class Backtest:
             if window > self.frozen.window
             and (
                 self.declaration.retraining.kpi is not None  # money is, of any window
-                or self.models.value(self.frozen.mark, window) is not None
+                or self.models.value(self.first, window) is not None
             )
         ]
 
     def simulation(self, declaration: Declaration, head_start: int = 0) -> Simulation:
         """Return a policy's simulation, not yet played."""
-        return Simulation(
-            declaration, self.models, self.profiles, self.twins, self.gates, head_start
-        )
+        return Simulation(declaration, self, head_start)
 
     def played(self, policy: Policy, best: Best, *, cost: float, head_start: int = 0) -> Played:
         """Play a policy and value it at a cost."""
@@ -156,10 +134,11 @@ class Backtest:
             served = simulation.serving(window)
             if served is None:
                 continue
-            gain = self.models.gain(served.mark, self.frozen.mark, window)
+            mark = self.models.mark(served.training_windows)
+            gain = self.models.gain(mark, self.first, window)
             if gain is not None:
                 by_window[window] = gain * self.history.months(window)
-            value = self.models.value(served.mark, window)
+            value = self.models.value(mark, window)
             if value is not None:
                 values.append(value)
         gain = sum(by_window.values())
@@ -196,7 +175,7 @@ class Backtest:
             for window in self.measured:
                 if window <= turn:
                     continue
-                gain = self.models.gain(mark, self.frozen.mark, window)
+                gain = self.models.gain(mark, self.first, window)
                 if gain is not None:
                     table[turn][window] = gain * self.history.months(window)
         return table

@@ -73,7 +73,7 @@ def judge_policies(
         measure = "money" if declaration.retraining.kpi else f"{declaration.metric} x months"
         tell("drawing")
         drawn = draw(backtest, results, best, measure, plot)
-        frozen = [backtest.models.value(backtest.frozen.mark, w) for w in backtest.measured]
+        frozen = [backtest.models.value(backtest.first, w) for w in backtest.measured]
         known = [value for value in frozen if value is not None]
         return Judgement(
             model=declaration.name,

@@ -80,7 +80,7 @@ def test_it_retrains_when_and_why_production_did(
     assert [
         (one.window, one.trigger, one.promoted, one.reason) for one in simulation.retrainings
     ] == [(e.window, e.trigger, e.event == "promoted", e.reason) for e in entries]
-    assert [served.mark.windows for served in simulation.champions] == [
+    assert [served.training_windows for served in simulation.champions] == [
         e.training_windows for e in entries if e.event == "promoted"
     ]
     for served, entry in zip(
@@ -106,7 +106,7 @@ def test_its_models_are_those_of_production(played_to: PlayedTo) -> None:
     entry = played.ledger.entries("tiny")[0]
     with gathered(declaration, None, files(played.project.root)) as history:
         backtest = Backtest(history, declaration)
-        made = backtest.models.fitted(backtest.frozen.mark)
+        made = backtest.models.fitted(backtest.first)
 
     kept = load_model(RegistryResource().tracking("tiny"), str(entry.mlflow_run_id))
     assert made.checksum == kept.checksum
