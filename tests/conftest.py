@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+import sqlalchemy as sa
 import yaml
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
@@ -27,11 +30,13 @@ from dagster._core.scheduler.instigation import (
     SensorInstigatorData,
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster.components.core import load_defs
 from filelock import FileLock
 
 from mlops_assets.batches.landing import Kind, land
 from mlops_assets.cli.status import read_status
 from mlops_assets.declaration import Declaration
+from mlops_assets.home import Home
 from mlops_assets.project import Project
 from mlops_assets.records.store import Store
 from mlops_assets.registry.connection import connect
@@ -154,12 +159,65 @@ def _kept_open() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_wait_for_the_disk() -> Iterator[None]:
+    """Let SQLite hand its writes to the system and go on: no test ends by a loss of power."""
+
+    def unsynced(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=OFF")
+
+    sa.event.listen(sa.Engine, "connect", unsynced)
+    yield
+    sa.event.remove(sa.Engine, "connect", unsynced)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _components_described_once() -> Iterator[None]:
+    """Let Dagster describe the installed components once, and not each time a project is loaded.
+
+    The description, JSON schemas and all, is what its UI shows; it takes longer than all else that
+    is done to load a tiny project, and in one process it is always the same.
+    """
+    described = functools.cache(lambda: load_defs.get_library_json_enriched_defs(None).metadata)
+    described()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            load_defs,
+            "get_library_json_enriched_defs",
+            lambda tree: dg.Definitions(metadata=described(), component_tree=tree),
+        )
+        yield
+
+
 @pytest.fixture(scope="session")
-def fresh_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make an empty MLflow database once: that takes seconds."""
-    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    connect(f"sqlite:///{file}").search_experiments()
-    return file
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of what all of pytest's processes share; whoever makes something locks."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def fresh_home(shared: Path) -> Path:
+    """Make a home in which nothing has happened: its empty databases take seconds to make."""
+    home = shared / "fresh" / ".mlops"
+    with FileLock(shared / "fresh.lock"):
+        if not home.exists():
+            draft = Home(home.with_name("draft"))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.delenv("DAGSTER_HOME", raising=False)
+                draft.prepare()
+                with dg.DagsterInstance.from_config(str(draft.dagster)) as instance:
+                    instance.get_runs_count()
+            connect(f"sqlite:///{draft.root / 'mlflow' / 'mlflow.db'}").search_experiments()
+            shutil.copytree(draft.root, home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def fresh_mlflow(fresh_home: Path) -> Path:
+    """Return an empty MLflow database, to be copied."""
+    return fresh_home / "mlflow" / "mlflow.db"
 
 
 def as_another_process() -> None:
@@ -169,7 +227,7 @@ def as_another_process() -> None:
     utils._artifact_repos_cache.clear()
 
 
-def open_project(folder: Path, fresh_mlflow: Path) -> Played:
+def open_project(folder: Path, fresh_home: Path) -> Played:
     """Open a tiny project in this process, with a home that no other has."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "tiny_project"]:
         del sys.modules[name]
@@ -179,11 +237,10 @@ def open_project(folder: Path, fresh_mlflow: Path) -> Played:
         os.environ.pop(name, None)
     os.chdir(folder)
     sys.path.insert(0, str(folder))
+    if not (folder / ".mlops").exists():
+        shutil.copytree(fresh_home, folder / ".mlops")
     project = Project.find()
     project.home.prepare()
-    database = project.home.root / "mlflow" / "mlflow.db"
-    if not database.exists():
-        shutil.copy(fresh_mlflow, database)
     told: list[str] = []
     return Played(project, Player(project, project.declaration(tiny.MODEL), told.append), told)
 
@@ -212,23 +269,18 @@ def as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture
-def played(tmp_path: Path, fresh_mlflow: Path, as_it_was: None) -> Played:
+def played(tmp_path: Path, fresh_home: Path, as_it_was: None) -> Played:
     """Return a tiny project in which nothing has landed yet."""
-    return open_project(tiny.make_project(tmp_path / "project"), fresh_mlflow)
+    return open_project(tiny.make_project(tmp_path / "project"), fresh_home)
 
 
 @pytest.fixture(scope="session")
-def begun(
-    tmp_path_factory: pytest.TempPathFactory, fresh_mlflow: Path, as_it_was: None
-) -> Callable[[int, Path], Played]:
+def begun(shared: Path, fresh_home: Path, as_it_was: None) -> Callable[[int, Path], Played]:
     """Return what opens, in a new folder, the tiny project as it was after so many turns.
 
     The turns are played once, by whichever of pytest's processes needs them first: most tests begin
     with the same ones, and they take half a minute.
     """
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
     template = shared / "begun" / "project"
 
     def opened_after(turns: int, folder: Path) -> Played:
@@ -236,12 +288,13 @@ def begun(
         with FileLock(shared / "begun.lock"):
             if not template.exists():
                 tiny.make_project(template)
+            played = None
             while not kept.exists():
-                played = open_project(template, fresh_mlflow)
+                played = played or open_project(template, fresh_home)
                 number = sum(1 for _ in template.parent.glob("after *"))
                 played.turn(number)
                 shutil.copytree(template, template.with_name(f"after {number + 1}"))
-        return open_project(copied(kept, folder), fresh_mlflow)
+        return open_project(copied(kept, folder), fresh_home)
 
     return opened_after
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -108,6 +109,7 @@ def window(number: int) -> str:
     return (FIRST + timedelta(weeks=number)).strftime("%Y-%m-%d")
 
 
+@functools.cache
 def batch(
     number: int, rows: int = 300, *, drifted: bool = False, regression: bool = False
 ) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -1,8 +1,9 @@
 """Dagster's SQLite connections, kept open while one process plays many runs.
 
 Dagster opens and closes a database for each question and for each event, thousands of times in a
-replay, and builds SQLAlchemy's engine and its compiled statements anew each time. One process that
-plays alone can keep them: a replay takes a third less time.
+replay, and builds SQLAlchemy's engine and its compiled statements anew each time. For the database
+that each run has of its own it also loads all its scripts of migrations, twice. One process that
+plays alone can keep them: a replay takes almost half less time.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 # Dagster offers no setting for it: both modules look the function up by this name, and where a
 # later release does not, its connections are opened and closed as ever
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
+from dagster._core.storage.sql import ALEMBIC_SCRIPTS_LOCATION
 from sqlalchemy.pool import QueuePool
 
 OPEN = 16  # databases: each run has one of its own, and only the newest are asked again
@@ -68,8 +72,36 @@ class _Engines:
 
 
 @contextmanager
+def _migrations_read_once() -> Iterator[None]:
+    """Read Dagster's scripts of migrations once; those of others, MLflow's say, as ever."""
+    read: dict[str, ScriptDirectory] = {}
+    as_it_was = ScriptDirectory.__dict__["from_config"]
+
+    def from_config(cls: type[ScriptDirectory], config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location") or ""
+        if place != ALEMBIC_SCRIPTS_LOCATION:
+            made: ScriptDirectory = as_it_was.__get__(None, cls)(config)
+            return made
+        if place not in read:
+            read[place] = as_it_was.__get__(None, cls)(config)
+        return read[place]
+
+    ScriptDirectory.from_config = classmethod(from_config)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        ScriptDirectory.from_config = as_it_was  # type: ignore[method-assign]
+
+
+@contextmanager
 def kept_open() -> Iterator[None]:
     """Keep Dagster's SQLite connections open until the end of the block, then close them."""
+    with _connections_kept(), _migrations_read_once():
+        yield
+
+
+@contextmanager
+def _connections_kept() -> Iterator[None]:
     engines = _Engines()
     modules = [
         module

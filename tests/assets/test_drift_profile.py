@@ -35,11 +35,11 @@ def verdict(played: Played, number: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def segmented(
-    tmp_path_factory: pytest.TempPathFactory, fresh_mlflow: Path, as_it_was: None
+    tmp_path_factory: pytest.TempPathFactory, fresh_home: Path, as_it_was: None
 ) -> Played:
     """Return a project with segments, a first champion and two windows that it scored."""
     folder = tiny.make_project(tmp_path_factory.mktemp("segmented") / "project")
-    opened = declare(open_project(folder, fresh_mlflow), SEGMENTS)
+    opened = declare(open_project(folder, fresh_home), SEGMENTS)
     opened.turn(*range(9))
     return opened
 

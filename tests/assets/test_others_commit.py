@@ -56,8 +56,8 @@ def somebody(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
 
 
 @pytest.fixture
-def played(somebody: object, tmp_path: Path, fresh_mlflow: Path, as_it_was: None) -> Played:
-    opened = open_project(tiny.make_project(tmp_path / "project"), fresh_mlflow)
+def played(somebody: object, tmp_path: Path, fresh_home: Path, as_it_was: None) -> Played:
+    opened = open_project(tiny.make_project(tmp_path / "project"), fresh_home)
     _ = opened.repository  # made by its first use
     return opened
 

@@ -200,11 +200,11 @@ def frame(truths: list[int | None]) -> pl.DataFrame:
 
 @pytest.mark.slow
 def test_a_number_is_estimated_by_the_losses_of_rows_alike(
-    tmp_path: Path, fresh_mlflow: Path, as_it_was: None
+    tmp_path: Path, fresh_home: Path, as_it_was: None
 ) -> None:
     # given a regression with a champion, and three windows that it scored
     project = tiny.make_project(tmp_path / "project", regression=True, drift_at=14)
-    played = open_project(project, fresh_mlflow)
+    played = open_project(project, fresh_home)
     played.turn(*range(10))
     found = [rows(played, "estimates", number)[0] for number in (7, 8, 9)]
     # then the first is estimated by held-out rows, later ones by the champion's own

@@ -337,9 +337,7 @@ def test_a_refused_challenger_changes_nothing_and_a_promotion_begins_a_new_sum(
 
 
 @pytest.fixture(scope="module")
-def in_money(
-    tmp_path_factory: pytest.TempPathFactory, fresh_mlflow: Path, as_it_was: None
-) -> Played:
+def in_money(tmp_path_factory: pytest.TempPathFactory, fresh_home: Path, as_it_was: None) -> Played:
     """Return a project with a rolling frame and a KPI, that drifts while its champion serves."""
     folder = tiny.make_project(tmp_path_factory.mktemp("money") / "project", drift_at=4)
     declared = folder / "tiny_project/defs/tiny/defs.yaml"
@@ -349,7 +347,7 @@ def in_money(
     declared.write_text(text.replace("{triggers: [drift], cooldown_windows: 2}", money))
     features = folder / "tiny_project/defs/tiny/features.py"
     features.write_text(features.read_text() + KPI)
-    opened = open_project(folder, fresh_mlflow)
+    opened = open_project(folder, fresh_home)
     opened.turn(*range(8))
     return opened
 

@@ -60,13 +60,13 @@ def course_of(backtest: Backtest, **retraining: object) -> list[tuple[str, str, 
     ],
 )
 def test_it_retrains_when_and_why_production_did(
-    tmp_path: Path, fresh_mlflow: Path, as_it_was: None, retraining: str, trigger: str
+    tmp_path: Path, fresh_home: Path, as_it_was: None, retraining: str, trigger: str
 ) -> None:
     # given a history that Dagster played, with its drift and its refusals
     root = tiny.make_project(tmp_path / "project", WINDOWS)
     file = root / "tiny_project/defs/tiny/defs.yaml"
     file.write_text(file.read_text().replace("triggers: [drift]", retraining))
-    played = open_project(root, fresh_mlflow)
+    played = open_project(root, fresh_home)
     declaration = played.player.declaration
     played.turn(*range(WINDOWS))
     entries = played.ledger.entries("tiny")

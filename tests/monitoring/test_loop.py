@@ -18,8 +18,8 @@ from tests.conftest import open_project
 
 
 @pytest.fixture
-def declaration(tmp_path: Path, fresh_mlflow: Path) -> Declaration:
-    return open_project(tiny.make_project(tmp_path / "project", 3), fresh_mlflow).player.declaration
+def declaration(tmp_path: Path, fresh_home: Path) -> Declaration:
+    return open_project(tiny.make_project(tmp_path / "project", 3), fresh_home).player.declaration
 
 
 def weighing(
