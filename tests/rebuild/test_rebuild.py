@@ -20,6 +20,7 @@ from mlops_assets.cli.rebuild import rebuild_version
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import RebuildError, UnknownNameError
 from mlops_assets.rebuild.report import Reproduction
+from mlops_assets.registry import record
 from mlops_assets.registry.ledger import pinned_branch
 from mlops_assets.registry.run import RECORD
 from mlops_assets.resources import RegistryResource
@@ -53,7 +54,8 @@ def promoted(
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "-m", "as it was trained")
     with pytest.MonkeyPatch.context() as before:
-        before.setattr(training_stage, "LEARNING_VERSION", "1")
+        for module in (training_stage, record):
+            before.setattr(module, "LEARNING_VERSION", "1")
         opened.turn(6)
     opened.turn(*range(7, WINDOWS))
     corrected = tiny.batch(2)[1].with_columns(paid=pl.lit(1, dtype=pl.Int64))
