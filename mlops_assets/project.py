@@ -141,11 +141,11 @@ class Project:
 
     @cached_property
     def declarations(self) -> dict[str, Declaration]:
-        """Every declared model that can be kept, by its name, as the jobs' metadata carries it."""
+        """Every declared model that can be kept, by its name, as the definitions carry it."""
+        _ = self.repository  # of two definitions with one name neither is loaded
         found = {}
-        for job in self.repository.get_all_jobs():
-            carried: Any = job.metadata.get("mlops/declaration")
-            if carried is not None:
+        for name, carried in self.definitions.metadata.items():
+            if name.startswith("mlops/declaration/"):
                 declaration = Declaration.model_validate(carried.value)
                 found[declaration.name] = declaration
         return found
@@ -177,12 +177,10 @@ class Project:
 
     def origin(self, model: str) -> Origin | None:
         """Return where a model's declaration is written, if in a YAML file."""
-        for job in self.repository.get_all_jobs():
-            declared: Any = job.metadata.get("mlops/declaration")
-            carried: Any = job.metadata.get("mlops/origin")
-            if declared is not None and carried is not None and declared.value["name"] == model:
-                return Origin(self.root / carried.value["file"], carried.value["document"])
-        return None
+        carried: Any = self.definitions.metadata.get(f"mlops/origin/{model}")
+        if carried is None:
+            return None
+        return Origin(self.root / carried.value["file"], carried.value["document"])
 
     def declaration(self, model: str) -> Declaration:
         """Return one declared model.

@@ -42,7 +42,10 @@ from mlops_assets.records.store import Store
 from mlops_assets.registry.connection import connect
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.replay.connections import kept_open
-from mlops_assets.replay.player import Player
+from mlops_assets.replay.player import SENSORS, Player, Sensor
+from mlops_assets.resources import KIND_TAG, MODEL_TAG
+from mlops_assets.sensors.runs import Kind as RunKind
+from mlops_assets.sensors.runs import is_of, keys_of
 from mlops_assets.versions import Repository, open_repository
 from tests import tiny
 
@@ -107,26 +110,38 @@ class Played:
             self.land(number, "labels")
             self.player.settle()
 
-    def runs(self, job: str) -> list[dg.DagsterRun]:
-        """Return a job's runs, the newest first."""
-        return self.instance.get_runs(dg.RunsFilter(job_name=f"{tiny.MODEL}__{job}"))
+    @property
+    def job(self) -> dg.JobDefinition:
+        """The one job of the code location, of which each run takes what it selects."""
+        return self.project.repository.get_implicit_global_asset_job_def()
 
-    def materialize(self, job: str, *stages: str, **tags: str) -> dg.ExecuteInProcessResult:
-        """Run some stages of a job by hand."""
-        return self.project.repository.get_job(f"{tiny.MODEL}__{job}").execute_in_process(
+    def tags(self, kind: RunKind) -> dict[str, str]:
+        """Return the tags by which runs of a kind are told."""
+        return {MODEL_TAG: tiny.MODEL, KIND_TAG: kind}
+
+    def runs(self, kind: RunKind) -> list[dg.DagsterRun]:
+        """Return the runs of a kind, the newest first."""
+        return [run for run in self.instance.get_runs() if is_of(run, tiny.MODEL, kind)]
+
+    def materialize(
+        self, kind: RunKind, *stages: str, window: str | None = None, **tags: str
+    ) -> dg.ExecuteInProcessResult:
+        """Run some stages by hand, or all of a kind."""
+        return self.job.execute_in_process(
             instance=self.instance,
-            asset_selection=[dg.AssetKey([tiny.MODEL, stage]) for stage in stages] or None,
+            partition_key=window,
+            asset_selection=keys_of(tiny.MODEL, kind, stages),
             tags=tags,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
 
-    def stop(self, sensor: str) -> None:
+    def stop(self, sensor: Sensor) -> None:
         """Stop a sensor, as a person does in Dagster."""
         where = LoadableTargetOrigin(executable_path=sys.executable, module_name="tiny_project")
         location = ManagedGrpcPythonEnvCodeLocationOrigin(where, "tiny_project")
         origin = RemoteInstigatorOrigin(
-            RemoteRepositoryOrigin(location, "__repository__"), f"{tiny.MODEL}__{sensor}"
+            RemoteRepositoryOrigin(location, "__repository__"), SENSORS[sensor]
         )
         self.instance.add_instigator_state(
             InstigatorState(

@@ -130,7 +130,7 @@ class Promotion:
         if evaluated["champion"] != against:
             raise dg.Failure(
                 f"the challenger was compared with champion {evaluated['champion']}, and now it is "
-                f"{against}; run the job {name}__retrain again",
+                f"{against}; materialize training_set to champion again",
                 allow_retries=False,
             )
         if not all(gate.passed for gate in gates):

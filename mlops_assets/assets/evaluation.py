@@ -300,9 +300,8 @@ def read_gates(
             or found.metadata["training_set"].value != evaluated["training_set"]
         ):
             raise dg.Failure(
-                f"gate {name} has not judged this challenger on this data; run the job "
-                f"{declaration.name}__retrain, or materialize "
-                f"{asset.to_user_string()} with its checks, first",
+                f"gate {name} has not judged this challenger on this data; materialize "
+                f"{asset.to_user_string()} with its checks first",
                 allow_retries=False,
             )
         gain, least = found.metadata["gain"].value, found.metadata["least_gain"].value

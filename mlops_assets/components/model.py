@@ -1,12 +1,14 @@
-"""`ModelComponent`: one declared model, as assets, checks, jobs and sensors."""
+"""`ModelComponent`: one declared model as assets and checks, and the sensors of all of them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
+from dagster.components.core.component_tree import ComponentTree
 from dagster.components.core.defs_module import find_defs_or_component_yaml
 from pydantic import BaseModel, RootModel, ValidationError
 
@@ -28,16 +30,11 @@ from mlops_assets.checking.findings import Finding, Origin, of_fields
 from mlops_assets.components.broken import Broken
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import DeclarationError
-from mlops_assets.resources import KIND_TAG, MODEL_TAG, RESOURCES
+from mlops_assets.resources import RESOURCES
 from mlops_assets.sensors import data, decision
-from mlops_assets.sensors.runs import STAGES, Kind
 
-DECLARATION = "mlops/declaration"
-JOBS: dict[Kind, str] = {
-    "ingest": "A window from batch to verdict, then whatever has matured.",
-    "retrain": "From the training set to a promotion, or a refusal.",
-}
-ORIGIN = "mlops/origin"
+# where the definitions carry, by the model's name, what is declared and in which file
+DECLARATION, ORIGIN = "mlops/declaration/", "mlops/origin/"
 #: Dagster sets it in `dg check defs` and `dagster definitions validate`
 VALIDATING = "DAGSTER_IS_DEFS_VALIDATION_CLI"
 
@@ -77,6 +74,8 @@ class ModelComponent(dg.Component):
         self.declaration = declaration
         self._broken = broken
         self.origin: Origin | None = broken.origin if broken else None
+        self._found: tuple[bool, Declaration | Broken] | None = None  # and whether thoroughly
+        self.is_built = False
         self.module: str | None = None  # below which references such as `.schema:X` are meant
 
     @property
@@ -115,23 +114,40 @@ class ModelComponent(dg.Component):
         self.module = module_of(context)
         validating = os.environ.get(VALIDATING) == "1"
         built = self._built(context, thorough=validating)
-        if isinstance(built, dg.Definitions):
-            return built
-        if not validating:
-            return built.definitions(context.project_root)
-        # all at once: whoever mends them should not have to ask again for each
-        others = [
-            one._built(context, thorough=True)  # noqa: SLF001 of this class
-            for one in beside(context)
-            if one.module is not None
-        ]
-        broken = [other for other in others if isinstance(other, Broken)] or [built]
-        lines = [line for other in broken for line in other.lines(context.project_root)]
-        raise DeclarationError("\n".join(dict.fromkeys(lines)))
+        if isinstance(built, Broken) and validating:
+            # all at once: whoever mends them should not have to ask again for each
+            others = [
+                one._built(context, thorough=True)  # noqa: SLF001 of this class
+                for one in beside(context)
+                if one.module is not None
+            ]
+            broken = [other for other in others if isinstance(other, Broken)] or [built]
+            lines = [line for other in broken for line in other.lines(context.project_root)]
+            raise DeclarationError("\n".join(dict.fromkeys(lines)))
+        own = (
+            built.definitions(context.project_root)
+            if isinstance(built, Broken)
+            else definitions(built, self.origin, context.project_root)
+        )
+        self.is_built = True
+        models = beside(context)
+        if not all(one.is_built for one in models):
+            return own
+        # the sensors are of all models, and Dagster takes them from one component: the last built
+        kept = [one._built(context) for one in models]  # noqa: SLF001 of this class
+        return dg.Definitions.merge(
+            own, sensors([one for one in kept if isinstance(one, Declaration)])
+        )
 
     def _built(
-        self, context: dg.ComponentLoadContext, *, thorough: bool
-    ) -> dg.Definitions | Broken:
+        self, context: dg.ComponentLoadContext, *, thorough: bool = False
+    ) -> Declaration | Broken:
+        """Return the declaration with absolute references, or why it can't be kept; found once."""
+        if self._found is None or (thorough and not self._found[0]):
+            self._found = thorough, self._check(context, thorough=thorough)
+        return self._found[1]
+
+    def _check(self, context: dg.ComponentLoadContext, *, thorough: bool) -> Declaration | Broken:
         found = list(self._broken.findings) if self._broken else []
         if same := [one for one in beside(context) if one.name == self.name and one is not self]:
             others = ", ".join(place_of_component(one, context.project_root) for one in same)
@@ -149,16 +165,21 @@ class ModelComponent(dg.Component):
                 from mlops_assets.checking.trial import trial_problems
 
                 found = trial_problems(declaration)
-            if not found:
-                return definitions(declaration, self.origin, context.project_root)
         except Exception as error:  # noqa: BLE001 one declaration never stops another, whatever it meets
             found = [Finding((), f"{type(error).__name__}: {error}")]
-        return Broken(self.name, found, self.origin)
+        return Broken(self.name, found, self.origin) if found else declaration
 
 
 def beside(context: dg.ComponentLoadContext) -> list[ModelComponent]:
     """Return every model's component of the code location, this one too."""
-    return context.component_tree.get_all_components(of_type=ModelComponent)
+    tree = context.component_tree
+    if not _newest or _newest[0][0] is not tree:
+        # asked of it by each of a hundred models, Dagster would walk all its files as often
+        _newest[:] = [(tree, tree.get_all_components(of_type=ModelComponent))]
+    return _newest[0][1]
+
+
+_newest: list[tuple[ComponentTree, list[ModelComponent]]] = []
 
 
 def module_of(context: dg.ComponentLoadContext) -> str:
@@ -183,7 +204,7 @@ def place_of_component(component: ModelComponent, root: Path) -> str:
 def definitions(
     declaration: Declaration, origin: Origin | None = None, root: Path | None = None
 ) -> dg.Definitions:
-    """Return the assets, gates, jobs and sensors of one declared model.
+    """Return the assets and gates of one declared model.
 
     Args:
         declaration: with absolute references.
@@ -207,31 +228,27 @@ def definitions(
         performance.build(declaration),
         staleness.build(declaration),
     ]
-    metadata = {DECLARATION: dg.MetadataValue.json(declaration.model_dump(mode="json"))}
+    metadata = {DECLARATION + name: dg.MetadataValue.json(declaration.model_dump(mode="json"))}
     if origin is not None:
         file = origin.file
         if root is not None and file.is_relative_to(root):
             file = file.relative_to(root)
-        metadata[ORIGIN] = dg.MetadataValue.json({"file": str(file), "document": origin.document})
-    jobs = [
-        dg.define_asset_job(
-            f"{name}__{kind}",
-            selection=dg.AssetSelection.assets(*([name, stage] for stage in STAGES[kind])),
-            description=description,
-            executor_def=dg.in_process_executor,
-            tags={MODEL_TAG: name, KIND_TAG: kind},
-            metadata=metadata,
+        metadata[ORIGIN + name] = dg.MetadataValue.json(
+            {"file": str(file), "document": origin.document}
         )
-        for kind, description in JOBS.items()
-    ]
     return dg.Definitions(
         assets=assets,
         asset_checks=evaluation.gates(declaration),
-        jobs=jobs,
-        sensors=[
-            data.build(declaration, f"{name}__ingest"),
-            decision.build(declaration, f"{name}__retrain"),
-        ],
         resources=RESOURCES,
         executor=dg.in_process_executor,
+        metadata=metadata,
+    )
+
+
+def sensors(declarations: Sequence[Declaration]) -> dg.Definitions:
+    """Return the sensors of a code location with some models; none where there are none."""
+    if not declarations:
+        return dg.Definitions()
+    return dg.Definitions(
+        sensors=[data.build(declarations), decision.build(declarations)], resources=RESOURCES
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 from dagster._core.definitions.sensor_definition import SensorExecutionData
@@ -22,9 +22,13 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.instance import open_instance
 from mlops_assets.project import Project
 from mlops_assets.registry.owner import owner_tags
-from mlops_assets.resources import RepositoryResource
+from mlops_assets.resources import KIND_TAG, RepositoryResource
+from mlops_assets.sensors.location import DATA_SENSOR, DECISION_SENSOR
 from mlops_assets.sensors.reaching import played
 from mlops_assets.sensors.recovery import PROCESS_TAGS, end_interrupted
+
+Sensor = Literal["data", "decision"]
+SENSORS: dict[Sensor, str] = {"data": DATA_SENSOR, "decision": DECISION_SENSOR}
 
 
 @dataclass
@@ -50,18 +54,16 @@ class Player:
         while self.tick("data", until) or self.tick("decision", until):
             pass
 
-    def tick(self, sensor: str, until: str | None = None) -> int:
+    def tick(self, sensor: Sensor, until: str | None = None) -> int:
         """Evaluate one sensor as the daemon does, execute what it requests; return how much."""
         result = self.evaluate(sensor, until)
-        name = f"{self.declaration.name}__{sensor}"
-        definition = self.project.repository.get_sensor_def(name)
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
-        self.cursors[name] = result.cursor
+        self.cursors[sensor] = result.cursor
         # as the daemon: a run key is served once
         fresh = [one for one in result.run_requests or [] if not self.was_served(one)]
         for request in fresh:
-            self.execute(str(definition.job_name), request, name)
+            self.execute(request, sensor)
         return len(fresh)
 
     def was_served(self, request: dg.RunRequest) -> bool:
@@ -69,24 +71,24 @@ class Player:
         served = dg.RunsFilter(tags={"dagster/run_key": request.run_key or ""})
         return self.instance.get_runs_count(served) > 0
 
-    def evaluate(self, sensor: str, until: str | None = None) -> SensorExecutionData:
+    def evaluate(self, sensor: Sensor, until: str | None = None) -> SensorExecutionData:
         """Evaluate one sensor as the daemon does; return what it asks for."""
-        name = f"{self.declaration.name}__{sensor}"
+        name = SENSORS[sensor]
         repository = self.project.repository
         definition = repository.get_sensor_def(name)
         context = dg.build_sensor_context(
             instance=self.instance,
-            cursor=self.cursors.get(name),
+            cursor=self.cursors.get(sensor),
             repository_def=repository,
             sensor_name=name,
             resources=definition_resources(definition, repository, until),
         )
-        with played():
+        with played(self.declaration.name):
             return definition.evaluate_tick(context)
 
-    def execute(self, job: str, request: dg.RunRequest, sensor: str) -> None:
+    def execute(self, request: dg.RunRequest, sensor: Sensor) -> None:
         """Execute one requested run to its end, here."""
-        definition = self.project.repository.get_job(job)
+        definition = self.project.repository.get_implicit_global_asset_job_def()
         about = request.partition_key or request.tags.get(CAUSE_TAG, "")
         trigger = request.tags.get(TRIGGER_TAG)
         self.tell(f"{'retraining' if trigger else 'window'} {about}")
@@ -97,7 +99,7 @@ class Player:
             tags={
                 **request.tags,
                 "dagster/run_key": request.run_key or "",
-                "dagster/sensor_name": sensor,
+                "dagster/sensor_name": SENSORS[sensor],
                 **{PROCESS_TAGS[name]: value for name, value in owner_tags().items()},
             },
             # its own console log would drown the progress; the event log has every line
@@ -113,9 +115,10 @@ class Player:
         self.runs += 1
         if not result.success:
             reason = failure(result)
-            self.tell(f"run {result.run_id[:8]} of {job} {about} failed: {reason}")
+            kind = request.tags[KIND_TAG]
+            self.tell(f"run {result.run_id[:8]}, {kind} {about}, failed: {reason}")
             if REFUSED not in reason:  # that is told with the landing, and may be the only failure
-                self.failed.append(f"{job} {about}: {reason}")
+                self.failed.append(f"{kind} {about}: {reason}")
 
 
 def definition_resources(

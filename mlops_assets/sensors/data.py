@@ -1,4 +1,4 @@
-"""New data in the repository starts `<model>__ingest`, and so do labels that have matured.
+"""New data in the repository starts the ingest of a window, and so do labels that have matured.
 
 What is due is derived from what lies in the repository and what the store says was done of it, never
 from a cursor: a lost cursor, a killed run or a restored home ends in the same requests.
@@ -19,6 +19,7 @@ from mlops_assets.monitoring.due import Work, agenda
 from mlops_assets.monitoring.meaning import other_windows
 from mlops_assets.records.store import Store
 from mlops_assets.resources import MODEL_TAG, RepositoryResource, StoreResource
+from mlops_assets.sensors.location import DATA_SENSOR, Look, Marks, Models
 from mlops_assets.sensors.reaching import reaching
 from mlops_assets.sensors.recovery import end_dead_runs
 from mlops_assets.sensors.runs import (
@@ -34,19 +35,20 @@ from mlops_assets.sensors.runs import (
     unfinished,
     why_ended,
 )
+from mlops_assets.versions import Repository
 from mlops_assets.words import counted
 
-SHOWN = 5  # reasons in what a tick says of itself
 # runs of a model that are asked for and not done: a tick has to stay short, and the queue in order
 AT_ONCE = 25
 
 
-def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDefinition:
-    """Return the sensor `<model>__data`."""
+def build(declarations: Sequence[Declaration]) -> dg.SensorDefinition:
+    """Return the sensor of a code location that asks for the ingest of its models' windows."""
+    models = Models(declarations)
 
     @dg.sensor(
-        name=f"{declaration.name}__data",
-        job_name=job if isinstance(job, str) else job.name,
+        name=DATA_SENSOR,
+        asset_selection=models.selection,
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="A batch or labels that landed, or labels that have matured: ingest them.",
@@ -58,42 +60,54 @@ def build(declaration: Declaration, job: dg.JobDefinition | str) -> dg.SensorDef
         mlops_store: StoreResource,
     ) -> dg.SensorResult:
         versions, records = mlops_repository.get(), mlops_store.get()
-        end_dead_runs(context.instance, [declaration.name])
-        if problem := other_windows(declaration, records):
-            return dg.SensorResult(skip_reason=dg.SkipReason(problem), cursor=context.cursor)
-        found = agenda(versions, records, declaration, mlops_repository.until)
-        runs = RunsOfWork.read(context.instance, records, declaration, found.work)
-        requests: list[dg.RunRequest] = []
-        reported: list[Work] = []
-        said = [one.reason for one in found.waiting]
-        for place, work in enumerate(found.work):
-            if len(requests) + len(runs.busy) >= AT_ONCE:
-                said.append(f"{len(found.work) - place} more wait for their turn")
-                break
-            try:
-                asked = request(runs, work)
-            except Exception as error:
-                # whatever is wrong with one window, the others go on; the next tick tries it again
-                problem = f"{', '.join(work.stages)} of {work.window} can't be asked for: {error}"
-                context.log.exception(problem)
-                said.append(problem)
-                continue
-            reported.append(work)
-            if isinstance(asked, str):
-                said.append(asked)
-            else:
-                requests.append(asked)
-        note_what_was_done(declaration, records, found.work, mlops_repository.until)
-        events, cursor = observations(declaration, reported, found.work, context.cursor)
-        nothing = "nothing has landed or matured that was not worked on"
-        return dg.SensorResult(
-            run_requests=requests,
-            skip_reason=None if requests else dg.SkipReason(summed_up(said) or nothing),
-            asset_events=events,
-            cursor=cursor,
-        )
+        end_dead_runs(context.instance, [one.name for one in declarations])
+
+        def look(declaration: Declaration, cursor: str | None) -> Look:
+            until = mlops_repository.until
+            return look_at(context, declaration, versions, records, until, cursor)
+
+        return models.tick(context, Marks.read(versions, records).of, look)
 
     return data
+
+
+def look_at(
+    context: dg.SensorEvaluationContext,
+    declaration: Declaration,
+    versions: Repository,
+    records: Store,
+    until: str | None,
+    cursor: str | None,
+) -> Look:
+    """Ask for the runs of what is due of one model; note what was given up and done after all."""
+    if problem := other_windows(declaration, records):
+        return Look(said=[problem], settled=True)
+    found = agenda(versions, records, declaration, until)
+    runs = RunsOfWork.read(context.instance, records, declaration, found.work)
+    requests: list[dg.RunRequest] = []
+    reported: list[Work] = []
+    said = [one.reason for one in found.waiting]
+    for place, work in enumerate(found.work):
+        if len(requests) + len(runs.busy) >= AT_ONCE:
+            said.append(f"{len(found.work) - place} more wait for their turn")
+            break
+        try:
+            asked = request(runs, work)
+        except Exception as error:
+            # whatever is wrong with one window, the others go on; the next tick tries it again
+            problem = f"{', '.join(work.stages)} of {work.window} can't be asked for: {error}"
+            context.log.exception(problem)
+            said.append(problem)
+            continue
+        reported.append(work)
+        if isinstance(asked, str):
+            said.append(asked)
+        else:
+            requests.append(asked)
+    note_what_was_done(declaration, records, found.work, until)
+    events, cursor = observations(declaration, reported, found.work, cursor)
+    nothing = "nothing has landed or matured that was not worked on"
+    return Look(requests, said or [nothing], events, cursor, settled=not found.work)
 
 
 @dataclass(frozen=True)
@@ -203,12 +217,6 @@ def may_run(
             # the sensor of the data says so, in each of its ticks; the decisions don't wait for it
             context.log.exception(f"{work.window} is not waited for")
     return False
-
-
-def summed_up(reasons: Sequence[str]) -> str:
-    """Join reasons; of many, name the first ones and count the others."""
-    more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
-    return "; ".join(reasons[:SHOWN]) + more
 
 
 def given_up(

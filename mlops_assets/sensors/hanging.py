@@ -91,7 +91,7 @@ def hanging_runs(
 
     from mlops_assets.assets.request import CAUSE_TAG
     from mlops_assets.sensors.recovery import life_of
-    from mlops_assets.sensors.runs import PARTITION_TAG, UNFINISHED, age_minutes, work_of
+    from mlops_assets.sensors.runs import PARTITION_TAG, UNFINISHED, age_minutes, named, work_of
 
     found: dict[str, list[dict[str, Any]]] = {}
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED), ascending=True):
@@ -109,7 +109,7 @@ def hanging_runs(
             minutes = (time.time() - record.create_timestamp.timestamp()) / 60
         one = {
             "run": run.run_id,
-            "job": run.job_name,
+            "job": named(run),
             "about": run.tags.get(PARTITION_TAG) or run.tags.get(CAUSE_TAG) or "",
             "status": status,
             "minutes": round(minutes, 1),
@@ -142,18 +142,16 @@ def halted_sensors(
     instance: dg.DagsterInstance, models: Collection[str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the sensors that somebody stopped: what they would ask for is not done."""
+    from mlops_assets.sensors.location import DATA_SENSOR, DECISION_SENSOR
     from mlops_assets.sensors.recovery import stopped_sensors
 
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name in sorted(stopped_sensors(instance)):
-        model, _, sensor = name.rpartition("__")
-        if model in models and sensor in ("data", "decision"):
-            what = "nothing is ingested" if sensor == "data" else "no retraining is decided"
-            found.setdefault(model, []).append(
-                {
-                    "sensor": name,
-                    "why": f"it was stopped in Dagster, so {what}",
-                    "do": "start it in Dagster, under Automation",
-                }
-            )
-    return found
+    what = {DATA_SENSOR: "nothing is ingested", DECISION_SENSOR: "no retraining is decided"}
+    stopped = [
+        {
+            "sensor": name,
+            "why": f"it was stopped in Dagster, so {what[name]}",
+            "do": "start it in Dagster, under Automation",
+        }
+        for name in sorted(stopped_sensors(instance) & set(what))
+    ]
+    return {model: list(stopped) for model in models} if stopped else {}

@@ -15,19 +15,27 @@ from mlops_assets.versions.patience import hurried
 
 _SECONDS = 20.0  # Dagster ends a tick after 60, and then says nothing of what it waited for
 
-_PLAYED: ContextVar[bool] = ContextVar("played", default=False)
+_PLAYED: ContextVar[str | None] = ContextVar("played", default=None)
 
 Tick = Callable[..., dg.SensorResult]  # of a context and the resources that it names
 
 
 @contextmanager
-def played() -> Iterator[None]:
-    """Let ticks wait as long as is configured, and fail: who plays them in order must know."""
-    token = _PLAYED.set(True)
+def played(model: str) -> Iterator[None]:
+    """Let ticks look at one model only, wait as long as is configured, and fail.
+
+    Who plays them in order must know.
+    """
+    token = _PLAYED.set(model)
     try:
         yield
     finally:
         _PLAYED.reset(token)
+
+
+def played_model() -> str | None:
+    """Return the one model that is played in this process; None where a daemon asks for all."""
+    return _PLAYED.get()
 
 
 def reaching(evaluate: Tick) -> Tick:
@@ -35,7 +43,7 @@ def reaching(evaluate: Tick) -> Tick:
 
     @wraps(evaluate)
     def tick(context: dg.SensorEvaluationContext, **resources: Any) -> dg.SensorResult:
-        if _PLAYED.get():
+        if _PLAYED.get() is not None:
             return evaluate(context=context, **resources)
         try:
             with hurried(_SECONDS):

@@ -23,7 +23,7 @@ from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from mlops_assets.registry.owner import HOST, PID, PROCESS_START, owner_is_alive, was_running
-from mlops_assets.sensors.runs import INTERRUPTED_TAG, QUEUED, UNFINISHED, work_of
+from mlops_assets.sensors.runs import INTERRUPTED_TAG, QUEUED, UNFINISHED, named, work_of
 
 # of a run that is executed in a process of ours: which one, as the registry tags MLflow's runs
 PROCESS_TAGS = {HOST: "mlops/host", PID: "mlops/pid", PROCESS_START: "mlops/process_start"}
@@ -42,7 +42,7 @@ class Unfinished:
     @property
     def about(self) -> str:
         """Name it."""
-        return f"run {self.run.run_id[:8]} of {self.run.job_name}"
+        return f"run {self.run.run_id[:8]}, {named(self.run)}"
 
 
 def unfinished_runs(instance: dg.DagsterInstance, models: Collection[str]) -> list[Unfinished]:

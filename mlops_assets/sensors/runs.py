@@ -23,7 +23,7 @@ from mlops_assets.monitoring.situation import Running
 from mlops_assets.resources import KIND_TAG, MODEL_TAG
 
 Kind = Literal["ingest", "retrain"]
-# what each job selects; the labels of a window come between the two halves of its work
+# what each kind of run selects; the labels of a window come between the two halves of its work
 STAGES: Mapping[Kind, tuple[str, ...]] = {
     "ingest": tuple(dict.fromkeys([*SCORING, "labels", *MEASURING])),
     "retrain": ("training_set", "model", "evaluation", "champion"),
@@ -56,12 +56,9 @@ def is_of(run: dg.DagsterRun, model: str, kind: Kind | None = None) -> bool:
 
 def work_of(run: dg.DagsterRun) -> set[tuple[str, Kind]]:
     """Return (model, kind) of what a run works on; of several, if it was started so by hand."""
-    name, job = run.tags.get(MODEL_TAG), run.job_name.rpartition("__")
     for kind in STAGES:
-        if name and run.tags.get(KIND_TAG) == kind:
-            return {(name, kind)}
-        if job[1] and job[2] == kind and name in (None, job[0]):
-            return {(job[0], kind)}
+        if MODEL_TAG in run.tags and run.tags.get(KIND_TAG) == kind:
+            return {(run.tags[MODEL_TAG], kind)}
     checks = (one.asset_key for one in run.asset_check_selection or ())
     paths = [key.path for key in (*(run.asset_selection or ()), *checks)]
     return {
@@ -70,6 +67,17 @@ def work_of(run: dg.DagsterRun) -> set[tuple[str, Kind]]:
         for kind, stages in STAGES.items()
         if len(path) == 2 and path[1] in stages
     }
+
+
+def named(run: dg.DagsterRun) -> str:
+    """Say what a run does, as Dagster has one job for all; of another's run, the job."""
+    found = sorted(f"{kind} of {model}" for model, kind in work_of(run))
+    return ", ".join(found) or run.job_name
+
+
+def keys_of(model: str, kind: Kind, stages: Sequence[str] = ()) -> list[dg.AssetKey]:
+    """Return what a run of a kind selects: all its stages, or some."""
+    return [dg.AssetKey([model, stage]) for stage in stages or STAGES[kind]]
 
 
 def unfinished(instance: dg.DagsterInstance, model: str, kind: Kind) -> list[dg.RunRecord]:
@@ -197,6 +205,11 @@ class Retrainings:
             )
             for record in self.unfinished
         ]
+
+    @property
+    def were_tried(self) -> bool:
+        """Whether any cause that was asked for had a run: what is decided may hang on that."""
+        return any(one != Tried() for one in self._tried.values())
 
     def tried(self, causes: Sequence[str]) -> dict[str, Tried]:
         """Return what became of the runs for each cause."""

@@ -78,7 +78,7 @@ def test_a_corrected_week_is_a_new_version_and_what_stands_on_it_goes_stale(
     assert stale("features") == stale("batches") == StaleStatus.FRESH
     # when a corrected one lands, and is only seen
     played.land(0, frame=GOOD.with_columns(pl.col("amount") + 1))
-    sensor = played.project.repository.get_sensor_def("tiny__data")
+    sensor = played.project.repository.get_sensor_def("mlops_data")
     context = dg.build_sensor_context(
         instance=played.instance,
         repository_def=played.project.repository,

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import polars as pl
 import pytest
 
@@ -196,12 +195,7 @@ def test_a_window_judged_out_of_turn_in_dagster_is_judged_again_by_itself(
     played = played_to(9)
     for number in (9, 10):
         played.land(number)
-    first = played.project.repository.get_job(f"{tiny.MODEL}__ingest").execute_in_process(
-        instance=played.instance,
-        partition_key=tiny.window(10),
-        asset_selection=[dg.AssetKey([tiny.MODEL, stage]) for stage in SCORING[:-1]],
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-    )
+    first = played.materialize("ingest", *SCORING[:-1], window=tiny.window(10))
     assert first.success
 
     def verdict() -> dict[str, Any]:

@@ -102,7 +102,7 @@ def test_a_correction_made_outside_makes_stale_what_stands_on_it(
     commit = somebody(
         f"tiny/batches/{tiny.window(0)}.parquet", BATCH.with_columns(pl.col("amount") + 1)
     )
-    sensor = played.project.repository.get_sensor_def("tiny__data")
+    sensor = played.project.repository.get_sensor_def("mlops_data")
     context = dg.build_sensor_context(
         instance=played.instance,
         repository_def=played.project.repository,

@@ -118,9 +118,8 @@ def test_a_configured_mlflow_is_the_one_that_is_used(
     # given another database than the home's, named in the run's configuration
     shutil.copy(fresh_mlflow, tmp_path / "elsewhere.db")
     address = f"sqlite:///{tmp_path}/elsewhere.db"
-    job = played.project.repository.get_job(f"{tiny.MODEL}__retrain")
     # when a stage runs that tracks
-    result = job.execute_in_process(
+    result = played.job.execute_in_process(
         instance=played.instance,
         asset_selection=[dg.AssetKey([tiny.MODEL, "model"])],
         run_config={
@@ -402,10 +401,9 @@ def test_changed_expressions_never_mix_with_what_was_stored(played_to: PlayedTo)
 
 def test_what_is_not_ours_or_not_dead_is_left_alone(played: Played) -> None:
     # given unfinished runs: of another project, of a living process, of a dead one
-    job = played.project.repository.get_job("tiny__ingest")
 
     def unfinished(**tags: str) -> str:
-        run = played.instance.create_run_for_job(job, tags=tags)
+        run = played.instance.create_run_for_job(played.job, tags={**played.tags("ingest"), **tags})
         return run.run_id
 
     alive = {PROCESS_TAGS[name]: value for name, value in owner_tags().items()}

@@ -51,13 +51,7 @@ def twins(played: Played) -> Twins:
 
 
 def by_hand(played: Played, number: int) -> dg.ExecuteInProcessResult:
-    return played.project.repository.get_job(f"{tiny.MODEL}__ingest").execute_in_process(
-        instance=played.instance,
-        partition_key=tiny.window(number),
-        asset_selection=[dg.AssetKey([tiny.MODEL, "staleness"])],
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
+    return played.materialize("ingest", "staleness", window=tiny.window(number))
 
 
 def summary(result: dg.ExecuteInProcessResult) -> str:

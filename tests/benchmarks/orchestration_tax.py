@@ -3,7 +3,7 @@
 Three variants, each in a process of its own, asked by turns:
     pure      the functions of features/, learning/ and profiles/ on plain Parquet files in memory
     recorded  the same, with the commits, MLflow runs, store records and ledger of the assets
-    Dagster   the code location's own jobs: the asset `features`, then `flight_delay__retrain`
+    Dagster   the code location's own assets: `features`, then those of a retraining
 Recorded over pure is what versioning and tracking cost; Dagster over recorded is the orchestration:
 steps and events, checks, metadata, pictures, and two passes over the training set to describe it.
 """

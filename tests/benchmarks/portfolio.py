@@ -24,7 +24,7 @@ SIZES = (1, 100)
 REPETITIONS = 3
 PACKAGE = "portfolio"
 MODEL = "model_0000"
-JOB = "model_0000__ingest"
+JOB = "__ASSET_JOB"
 FILES = {
     "pyproject.toml": """
         [tool.dg]
@@ -121,7 +121,6 @@ def serve(project: Path) -> None:
     # there is no public way to do what the daemon does
     from dagster._core.workspace.context import WorkspaceProcessContext
     from dagster._core.workspace.load_target import ModuleTarget
-
     from mlops_assets.cli.project import Project
 
     found = Project.find()
@@ -202,7 +201,10 @@ def idle(project: Any, instance: Any) -> dict[str, list[float]]:
                     instance=instance,
                     repository_def=repository,
                     sensor_name=sensor.name,
-                    resources={k: repository.get_top_level_resources()[k] for k in sensor.required_resource_keys},
+                    resources={
+                        k: repository.get_top_level_resources()[k]
+                        for k in sensor.required_resource_keys
+                    },
                 )
                 sensor.evaluate_tick(context)
             found[name].append(time.perf_counter() - begun)

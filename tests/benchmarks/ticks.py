@@ -94,7 +94,7 @@ def waiting(sizes: tuple[int, ...] = WAITING) -> None:
             repository = open_repository(location)
             for number in range(windows):
                 wait(repository, number)
-            sensor = data.build(declaration, "job")
+            sensor = data.build([declaration])
             asked: list[int] = []
 
             def tick(

@@ -109,7 +109,8 @@ def dagster(folder: Path, newest: str) -> Callable[[], tuple[float, float, dict[
 
     from mlops_assets.assets.request import CAUSE_TAG, REASON_TAG, TRIGGER_TAG
     from mlops_assets.replay.player import Player
-    from mlops_assets.resources import MODEL_TAG
+    from mlops_assets.resources import KIND_TAG, MODEL_TAG
+    from mlops_assets.sensors.runs import keys_of
 
     home = _fresh_home(folder)
     project = _project()
@@ -124,16 +125,20 @@ def dagster(folder: Path, newest: str) -> Callable[[], tuple[float, float, dict[
         partition_key=newest,
         asset_selection=stages,
         asset_check_keys=checks,
-        tags={MODEL_TAG: name},
+        tags={MODEL_TAG: name, KIND_TAG: "ingest"},
     )
     tags = {CAUSE_TAG: "benchmark", TRIGGER_TAG: "manual", REASON_TAG: "a benchmark"}
-    request = dg.RunRequest(run_key="benchmark", tags={MODEL_TAG: name, **tags})
+    request = dg.RunRequest(
+        run_key="benchmark",
+        asset_selection=keys_of(name, "retrain"),
+        tags={MODEL_TAG: name, KIND_TAG: "retrain", **tags},
+    )
 
     def run() -> tuple[float, float, dict[str, Any]]:
         before = _counts(home)
         spent = _timed(
-            lambda: player.execute(f"{name}__ingest", ingest, "benchmark"),
-            lambda: player.execute(f"{name}__retrain", request, "benchmark"),
+            lambda: player.execute(ingest, "data"),
+            lambda: player.execute(request, "decision"),
         )
         assert not any("failed" in line for line in told), told
         runs = player.instance.get_runs()

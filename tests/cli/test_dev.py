@@ -59,7 +59,7 @@ def test_a_landed_week_goes_through_to_a_retraining_by_itself(
             lambda: (
                 "Launching sensor" in log.read_text()
                 or "No run requests" in log.read_text()
-                or "tiny__data" in log.read_text()
+                or "mlops_data" in log.read_text()
             ),
             120,
             "a first tick",

@@ -142,13 +142,14 @@ def test_nothing_is_withdrawn_under_the_hands_of_a_run(
 ) -> None:
     # given a batch that waits, and a run that begins to work on it while a person takes it back
     played.land(0)
-    job = played.project.repository.get_job("tiny__ingest")
-    tags = {**job.tags, "dagster/partition": tiny.window(0)}
+    tags = {**played.tags("ingest"), "dagster/partition": tiny.window(0)}
     take_back = withdrawing.withdraw
 
     def late(*arguments: Any, **options: Any) -> Withdrawal:
         done: Withdrawal = take_back(*arguments, **options)
-        played.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        played.instance.create_run_for_job(
+            played.job, tags=tags, status=dg.DagsterRunStatus.STARTED
+        )
         return done
 
     monkeypatch.setattr("mlops_assets.monitoring.withdrawal.withdraw", late)

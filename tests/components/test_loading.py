@@ -115,7 +115,8 @@ def test_dagster_shows_why_beside_the_model_that_it_loads(two: Two) -> None:
     specs = {spec.key.path[0]: spec for spec in project.definitions.resolve_all_asset_specs()}
     assert "defs.yaml:5: no YAML" in (specs["tiny"].description or "")
     assert specs["tiny"].group_name == "tiny"
-    assert {job.name for job in project.repository.get_all_jobs()} >= {"other__ingest"}
+    assert dg.AssetKey(["other", "batches"]) in project.repository.asset_graph.get_all_asset_keys()
+    assert {one.name for one in project.repository.sensor_defs} == {"mlops_data", "mlops_decision"}
     # under `load_from_defs_folder` the commands go on, and say that Dagster does not
     theirs = dedent(tiny.FILES["tiny_project/definitions.py"]).lstrip()
     theirs_too = two("name", "name", definitions=theirs)

@@ -75,14 +75,10 @@ def test_our_resources_stand_beside_those_of_the_project_around_us(flights: dg.D
     merged.get_repository_def()  # every asset and sensor finds its own
 
 
-def test_jobs_sensors_and_checks(flights: dg.Definitions) -> None:
+def test_sensors_and_checks(flights: dg.Definitions) -> None:
     repository = flights.get_repository_def()
-    assert {job.name for job in repository.get_all_jobs()} >= {
-        "flight_delay__ingest",
-        "flight_delay__retrain",
-    }
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
-    assert set(sensors) == {"flight_delay__data", "flight_delay__decision"}
+    assert set(sensors) == {"mlops_data", "mlops_decision"}
     assert {s.default_status for s in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
     checks = {(key.asset_key.path[1], key.name) for key in repository.asset_graph.asset_check_keys}
     assert checks == {
@@ -124,12 +120,12 @@ def test_windows_are_dagsters_partitions(every: str, first: str) -> None:
 
 
 def test_a_model_can_be_declared_in_python(flights: dg.Definitions) -> None:
-    job = flights.get_repository_def().get_job("flight_delay__ingest")
-    declared = Declaration.model_validate(job.metadata["mlops/declaration"].value)
+    carried = flights.metadata["mlops/declaration/flight_delay"]
+    declared = Declaration.model_validate(carried.value)
     from mlops_assets.components.model import definitions
 
     again = definitions(declared.model_copy(update={"name": "twin"}))
-    assert {job.name for job in again.get_repository_def().get_all_jobs()} >= {"twin__ingest"}
+    assert {key.path[0] for key in again.resolve_asset_graph().get_all_asset_keys()} == {"twin"}
     # and two models stand beside each other in one code location
     both = dg.Definitions.merge(again, definitions(declared))
     assert len(both.resolve_asset_graph().get_all_asset_keys()) == 2 * len(GRAPH)

@@ -57,7 +57,7 @@ def test_dead_runs_and_stopped_sensors_are_in_the_status(
         "its process is gone",
         "`mlops dev` or a replay ends it",
     )
-    assert stopped["sensor"] == "tiny__data"
+    assert stopped["sensor"] == "mlops_data"
     show_model(found)
     said = " ".join(capsys.readouterr().out.split())
     assert "its process is gone" in said

@@ -23,7 +23,7 @@ def test_a_repository_that_is_away_is_a_reason_and_no_failed_tick(
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(reaching, "_SECONDS", 0.3)
-    for name in ("tiny__data", "tiny__decision"):
+    for name in ("mlops_data", "mlops_decision"):
         # when the daemon evaluates a sensor
         sensor = played.project.repository.get_sensor_def(name)
         resources = definition_resources(sensor, played.project.repository, None)

@@ -32,7 +32,7 @@ def tick(
                 "mlops_store": StoreResource(root=str(folder / "store")),
             },
         )
-        result = data.build(declaration, "job")(context)
+        result = data.build([declaration])(context)
         assert isinstance(result, dg.SensorResult)
         return result
 

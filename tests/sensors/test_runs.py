@@ -23,7 +23,7 @@ from mlops_assets.assets.commits import read_commit
 from mlops_assets.assets.request import CAUSE_TAG
 from mlops_assets.batches.landing import KINDS
 from mlops_assets.registry.owner import PID, owner_tags, was_running
-from mlops_assets.resources import MODEL_TAG
+from mlops_assets.resources import KIND_TAG, MODEL_TAG
 from mlops_assets.sensors import recovery
 from mlops_assets.sensors.recovery import PROCESS_TAGS, end_dead_runs
 from mlops_assets.sensors.runs import (
@@ -52,10 +52,10 @@ def made(
     played: Played, kind: str, request: dg.RunRequest, status: dg.DagsterRunStatus
 ) -> dg.DagsterRun:
     """Make the run of a request as it would stand there, without its work."""
-    job = played.project.repository.get_job(f"tiny__{kind}")
     window = {"dagster/partition": request.partition_key} if request.partition_key else {}
-    tags = {**job.tags, **request.tags, "dagster/run_key": request.run_key or "", **window}
-    return played.instance.create_run_for_job(job, tags=tags, status=status)
+    tags = {**request.tags, "dagster/run_key": request.run_key or "", **window}
+    assert tags[KIND_TAG] == kind
+    return played.instance.create_run_for_job(played.job, tags=tags, status=status)
 
 
 def ask(played: Played, reason: str) -> None:
@@ -180,8 +180,7 @@ def test_a_retraining_goes_on_whatever_becomes_of_its_runs(played: Played) -> No
 @pytest.mark.parametrize(
     ("job", "tags", "selected", "expected"),
     [
-        ("tiny__retrain", {MODEL_TAG: "tiny"}, None, {("tiny", "retrain")}),
-        ("tiny__ingest", {}, None, {("tiny", "ingest")}),
+        ("tiny__retrain", {MODEL_TAG: "tiny", KIND_TAG: "retrain"}, None, {("tiny", "retrain")}),
         ("__ASSET_JOB", {}, ["tiny/champion"], {("tiny", "retrain")}),
         ("__ASSET_JOB", {}, ["tiny/batches", "tiny/labels"], {("tiny", "ingest")}),
         ("__ASSET_JOB", {}, ["a/model", "b/labels"], {("a", "retrain"), ("b", "ingest")}),
@@ -218,9 +217,8 @@ def test_much_evidence_asks_dagster_no_more_than_one_piece(played: Played) -> No
 def test_a_retraining_from_the_graph_without_tags_is_in_flight(played: Played) -> None:
     # given a model that somebody materializes from the asset graph
     with_windows(played, 7)
-    job = played.project.repository.get_implicit_global_asset_job_def()
     only = frozenset([dg.AssetKey(["tiny", "model"])])
-    played.instance.create_run_for_job(job, asset_selection=only, status=STARTED)
+    played.instance.create_run_for_job(played.job, asset_selection=only, status=STARTED)
     # when a person asks for a retraining, then it waits for that one
     ask(played, "now")
     assert asked(played, "decision") == []
@@ -313,14 +311,13 @@ def test_nothing_waits_for_a_sensor_of_the_data_that_is_stopped(played: Played) 
     made(played, "retrain", request, CANCELED)
     said = str(played.player.evaluate("decision").skip_message)
     assert "its run was cancelled" in said
-    assert "tiny__data is stopped in Dagster: what landed or matured is not ingested" in said
+    assert "mlops_data is stopped in Dagster: what landed or matured is not ingested" in said
 
 
 def left_behind(played: Played, pid: int, **tags: str) -> dg.DagsterRun:
     """Make a run as a daemon left it that was killed, with the pid of its worker."""
-    job = played.project.repository.get_job("tiny__ingest")
-    local = {**job.tags, GRPC_INFO_TAG: '{"host": "localhost", "socket": "/nowhere"}'}
-    run = played.instance.create_run_for_job(job, tags={**local, **tags}, status=STARTED)
+    local = {**played.tags("ingest"), GRPC_INFO_TAG: '{"host": "localhost", "socket": "/nowhere"}'}
+    run = played.instance.create_run_for_job(played.job, tags={**local, **tags}, status=STARTED)
     data = EngineEventData.in_process(pid)
     message = f"Started process for run (pid: {pid})."
     played.instance.report_engine_event(message, run, data)
@@ -338,9 +335,10 @@ def test_what_a_killed_daemon_left_is_ended_by_the_next_tick(played: Played) -> 
     dead = left_behind(played, gone.pid, **tags)
     living = left_behind(played, worker.pid)
     # and one of another project, and one that waits for a daemon
-    job = played.project.repository.get_job("tiny__ingest")
     foreign = left_behind(played, gone.pid, **{MODEL_TAG: "theirs"})
-    queued = played.instance.create_run_for_job(job, tags=job.tags, status=NOT_STARTED)
+    queued = played.instance.create_run_for_job(
+        played.job, tags=played.tags("ingest"), status=NOT_STARTED
+    )
     try:
         # when the daemon of today ticks
         (again,) = asked(played, "data")
@@ -362,16 +360,19 @@ def test_what_a_killed_daemon_left_is_ended_by_the_next_tick(played: Played) -> 
 
 def test_a_run_that_repeats_another_is_judged_by_itself(played: Played) -> None:
     # given a run of a replay that was killed, and was ended
-    job = played.project.repository.get_job("tiny__ingest")
     process = {PROCESS_TAGS[name]: value for name, value in owner_tags().items()}
-    tags = {**job.tags, **process, PROCESS_TAGS[PID]: "999999999"}
-    first = played.instance.create_run_for_job(job, tags=tags, status=STARTED)
+    tags = {**played.tags("ingest"), **process, PROCESS_TAGS[PID]: "999999999"}
+    first = played.instance.create_run_for_job(played.job, tags=tags, status=STARTED)
     assert [one.run.run_id for one in end_dead_runs(played.instance, ["tiny"])] == [first.run_id]
     ended = played.instance.get_run_by_id(first.run_id)
     assert ended is not None
     # when a person executes it once more in Dagster, which hands its tags on
     again = played.instance.create_run_for_job(
-        job, tags=ended.tags, status=STARTED, parent_run_id=first.run_id, root_run_id=first.run_id
+        played.job,
+        tags=ended.tags,
+        status=STARTED,
+        parent_run_id=first.run_id,
+        root_run_id=first.run_id,
     )
     data = EngineEventData.in_process(os.getpid())
     played.instance.report_engine_event("Started process for run.", again, data)
@@ -400,13 +401,12 @@ def test_a_worker_killed_before_it_began_holds_its_model_for_a_minute_at_most(
     played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a run that no worker has said to have begun, and the server that is to start it
-    job = played.project.repository.get_job("tiny__ingest")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "server"))
         server.listen()
         at = json.dumps({"host": "localhost", "socket": str(tmp_path / "server")})
-        tags = {**job.tags, GRPC_INFO_TAG: at}
-        run = played.instance.create_run_for_job(job, tags=tags, status=STARTING)
+        tags = {**played.tags("ingest"), GRPC_INFO_TAG: at}
+        run = played.instance.create_run_for_job(played.job, tags=tags, status=STARTING)
         # when the minute is over, the server may still start it
         monkeypatch.setattr(recovery, "BEGIN_SECONDS", 0)
         assert end_dead_runs(played.instance, ["tiny"]) == []
@@ -430,15 +430,14 @@ def test_a_process_number_that_was_given_away_is_no_life() -> None:
 
 def test_slots_of_deleted_runs_are_freed(played: Played) -> None:
     # given a run that held the place of a retraining, and was deleted
-    job = played.project.repository.get_job("tiny__retrain")
-    run = played.instance.create_run_for_job(job, status=STARTED)
+    run = played.instance.create_run_for_job(played.job, status=STARTED)
     slots = played.instance.event_log_storage
     slots.initialize_concurrency_limit_to_default("tiny__retrain")
     assert slots.claim_concurrency_slot("tiny__retrain", run.run_id, "champion").is_claimed
     played.instance.delete_run(run.run_id)
     # when a sensor ticks, then the next may have it
     asked(played, "decision")
-    other = played.instance.create_run_for_job(job)
+    other = played.instance.create_run_for_job(played.job)
     assert slots.claim_concurrency_slot("tiny__retrain", other.run_id, "champion").is_claimed
 
 
@@ -463,12 +462,7 @@ def test_what_landed_is_read_as_our_own_record_says(played: Played) -> None:
         assert played.repository.stat(found, path).checksum == row["version"]
         assert row["rows"] == (400 if kind == "batches" else 300)
     # and what is made of it is made of the newest
-    result = played.project.repository.get_job("tiny__ingest").execute_in_process(
-        instance=played.instance,
-        partition_key=tiny.window(0),
-        asset_selection=[dg.AssetKey(["tiny", "drift_profile"])],
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-    )
+    result = played.materialize("ingest", "drift_profile", window=tiny.window(0))
     assert result.success
     assert played.store.latest("verdicts", model="tiny")[0]["rows"] == 400
 
