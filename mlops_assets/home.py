@@ -33,8 +33,11 @@ concurrency:
       - key: mlops/model
         value: {applyLimitPerUniqueValue: true}
         limit: 1
-# while the code server is loaded again a run waits, some two minutes, where it would fail at once
-run_queue: {max_user_code_failure_retries: 8, user_code_failure_retry_delay: 15}
+run_coordinator: # tags each run with its model, those started by hand and backfills too
+  module: mlops_assets.sensors.coordinator
+  class: ModelRunCoordinator
+  # while the code server is loaded again a run waits, some two minutes, where it would fail at once
+  config: {max_user_code_failure_retries: 8, user_code_failure_retry_delay: 15}
 sensors: {use_threads: true, num_workers: 4}
 run_monitoring:
   enabled: true
@@ -44,6 +47,13 @@ run_retries: {enabled: true, max_retries: 1, retry_on_asset_or_op_failure: false
 nux: {enabled: false}
 telemetry: {enabled: false}
 """
+#: SHA-256 of settings as earlier versions wrote them: unchanged, they are written anew.
+EARLIER_SETTINGS = {"16b92f54195313d10396f209f671253a50c034fd6034e9ec5944d8a857f3ca30"}
+
+
+def is_earlier(settings: bytes) -> bool:
+    """Say whether an instance's settings are those that an earlier version wrote, unchanged."""
+    return hashlib.sha256(settings).hexdigest() in EARLIER_SETTINGS
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -124,7 +134,7 @@ class Home:
             for folder in (self.root, self.root / "mlflow", self.dagster):
                 folder.mkdir(parents=True, exist_ok=True)
             settings = self.dagster / "dagster.yaml"
-            if not settings.exists():
+            if not settings.exists() or is_earlier(settings.read_bytes()):
                 # complete or absent: a killed first start must leave no half settings
                 draft = settings.with_name(f".dagster.yaml.{os.getpid()}")
                 draft.write_text(INSTANCE_SETTINGS)

@@ -233,6 +233,19 @@ def test_it_is_prepared_once_and_settings_are_never_overwritten(home: Home) -> N
     assert settings.read_text() == INSTANCE_SETTINGS
     assert ignore.read_text() == "*\n"
 
+    # what an earlier version wrote is written anew, unless somebody changed it
+    own = settings.read_text().partition("run_coordinator:")
+    earlier = (
+        own[0]
+        + "# while the code server is loaded again a run waits, some two minutes, where it would fail "
+        "at once\nrun_queue: {max_user_code_failure_retries: 8, user_code_failure_retry_delay: 15}\n"
+        + own[2].partition("}\n")[2]
+    )
+    for written, then in ((earlier, INSTANCE_SETTINGS), (earlier + "# mine", earlier + "# mine")):
+        settings.write_text(written)
+        home.prepare()
+        assert settings.read_text() == then
+
     settings.write_text("# mine\n")
     ignore.write_text("# mine\n")
     home.prepare()

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from mlops_assets import clock
 from mlops_assets.backup.archive import CHECKSUMS, HEADER, Header, copy, members
 from mlops_assets.errors import BackupError
-from mlops_assets.home import INSTANCE_SETTINGS, Home
+from mlops_assets.home import INSTANCE_SETTINGS, Home, is_earlier
 
 Tell = Callable[[int], None]
 
@@ -167,8 +167,9 @@ def _is_unused(root: Path) -> bool:
         if not file.is_dir() or file.is_symlink()
     }
     settings = root / "dagster" / "dagster.yaml"
+    written = settings.read_bytes() if settings.is_file() else None
     return files <= _UNUSED and (
-        not settings.is_file() or settings.read_text() == INSTANCE_SETTINGS
+        written is None or written == INSTANCE_SETTINGS.encode() or is_earlier(written)
     )
 
 

@@ -28,6 +28,7 @@ from mlops_assets.assets import (
 from mlops_assets.checking.declared import declared_problems
 from mlops_assets.checking.findings import Finding, Origin, of_fields
 from mlops_assets.components.broken import Broken
+from mlops_assets.components.worker import models_of_run
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import DeclarationError
 from mlops_assets.resources import RESOURCES
@@ -35,6 +36,7 @@ from mlops_assets.sensors import data, decision
 
 # where the definitions carry, by the model's name, what is declared and in which file
 DECLARATION, ORIGIN = "mlops/declaration/", "mlops/origin/"
+FEW = 4
 #: Dagster sets it in `dg check defs` and `dagster definitions validate`
 VALIDATING = "DAGSTER_IS_DEFS_VALIDATION_CLI"
 
@@ -111,6 +113,9 @@ class ModelComponent(dg.Component):
             DeclarationError: in `dg check defs`; a declaration can't be kept, this or another.
 
         """
+        wanted = wanted_here(context)
+        if wanted is not None and self.name not in wanted:
+            return dg.Definitions()
         self.module = module_of(context)
         validating = os.environ.get(VALIDATING) == "1"
         built = self._built(context, thorough=validating)
@@ -131,7 +136,7 @@ class ModelComponent(dg.Component):
         )
         self.is_built = True
         models = beside(context)
-        if not all(one.is_built for one in models):
+        if wanted is not None or not all(one.is_built for one in models):
             return own
         # the sensors are of all models, and Dagster takes them from one component: the last built
         kept = [one._built(context) for one in models]  # noqa: SLF001 of this class
@@ -180,6 +185,19 @@ def beside(context: dg.ComponentLoadContext) -> list[ModelComponent]:
 
 
 _newest: list[tuple[ComponentTree, list[ModelComponent]]] = []
+
+
+def wanted_here(context: dg.ComponentLoadContext) -> set[str] | None:
+    """Return the models that this process has to build; None where it has to build all."""
+    tree = context.component_tree
+    if not _wanted or _wanted[0][0] is not tree:
+        # of a few models all are built sooner than Dagster is asked whose run this is
+        several = len(beside(context)) > FEW
+        _wanted[:] = [(tree, models_of_run() if several else None)]
+    return _wanted[0][1]
+
+
+_wanted: list[tuple[ComponentTree, set[str] | None]] = []
 
 
 def module_of(context: dg.ComponentLoadContext) -> str:

@@ -107,7 +107,7 @@ def life_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Life:
         return "lives" if owner_is_alive(owner) else "dead"
     if not _is_local(instance, run):
         return "unknown"
-    process = _process_of(instance, run)
+    process = process_of(instance, run)
     if process is not None and was_running(*process):
         return "lives"
     # its server, which starts it and sees it die, is about to do so or to mark it as failed; without
@@ -144,7 +144,7 @@ def _server_lives(run: dg.DagsterRun) -> bool:
     return True
 
 
-def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, float] | None:
+def process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, float] | None:
     """Return the number of a run's process, and a moment (in s) when it ran."""
     records = instance.get_records_for_run(
         run.run_id, of_type=DagsterEventType.ENGINE_EVENT, limit=50

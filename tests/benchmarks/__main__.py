@@ -8,7 +8,16 @@ import time
 
 from tests.benchmarks.measuring import machine, say
 
-NAMES = ("orchestration_tax", "packing", "profiles", "sketches", "store", "ticks", "versions")
+NAMES = (
+    "orchestration_tax",
+    "packing",
+    "portfolio",
+    "profiles",
+    "sketches",
+    "store",
+    "ticks",
+    "versions",
+)
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or NAMES

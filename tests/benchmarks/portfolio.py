@@ -15,8 +15,16 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
 
+import dagster as dg
+
+# there is no public way to do what the daemon does
+from dagster._core.definitions.selector import JobSubsetSelector
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget
+
+from mlops_assets.project import Project
+from mlops_assets.sensors.location import DATA_SENSOR, DECISION_SENSOR
 from tests import tiny
 from tests.benchmarks.measuring import Seconds, Worker, answer_questions, measured, table
 
@@ -74,12 +82,12 @@ def run(sizes: tuple[int, ...] = SIZES) -> None:
                     listed,
                     Seconds((loaded,)),
                     Seconds(tuple(starts[1:])),
-                    *(Seconds(tuple(idle[name])) for name in ("data", "decision")),
+                    *(Seconds(tuple(idle[name])) for name in (DATA_SENSOR, DECISION_SENSOR)),
                 ]
             )
     table(
         "A portfolio: models in one code location",
-        ["", "dg list defs", "code server", "a run starts", "idle tick, data", "decision"],
+        ["", "dg list defs", "code server", "a run starts", "idle tick: data", "decision"],
         lines,
     )
 
@@ -116,13 +124,6 @@ def serve(project: Path) -> None:
     os.environ["MLOPS_HOME"] = str(project / ".mlops")
     # the code server has to find the project too
     os.environ["PYTHONPATH"] = str(project)
-    import dagster as dg
-
-    # there is no public way to do what the daemon does
-    from dagster._core.workspace.context import WorkspaceProcessContext
-    from dagster._core.workspace.load_target import ModuleTarget
-    from mlops_assets.cli.project import Project
-
     found = Project.find()
     found.home.prepare()
     with ExitStack() as opened:
@@ -142,11 +143,8 @@ def serve(project: Path) -> None:
         answer_questions({}, answer)
 
 
-def start(instance: Any, workspace: Any) -> float:
+def start(instance: dg.DagsterInstance, workspace: WorkspaceProcessContext) -> float:
     """Ask for a run of one model, as the daemon does; return after how long its first step began."""
-    import dagster as dg
-    from dagster._core.definitions.selector import JobSubsetSelector
-
     begun = time.time()
     request = workspace.create_request_context()
     location = request.get_code_location(PACKAGE)
@@ -173,42 +171,33 @@ def start(instance: Any, workspace: Any) -> float:
         asset_check_selection=None,
         asset_graph=location.get_repository("__repository__").asset_graph,
     )
-    asked = time.time() - begun
     instance.launch_run(run.run_id, request)
-    launched = time.time() - begun
     while True:
-        ended = instance.get_run_by_id(run.run_id).is_finished
+        now = instance.get_run_by_id(run.run_id)
         steps = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_START)
         if steps:
-            print(asked, launched, steps[0].timestamp - begun, file=sys.stderr)
             return float(steps[0].timestamp - begun)
-        if ended:
+        if now is None or now.is_finished:
             raise RuntimeError("\n".join(str(one) for one in instance.all_logs(run.run_id)))
         time.sleep(0.02)
 
 
-def idle(project: Any, instance: Any) -> dict[str, list[float]]:
-    import dagster as dg
-
-    found = {"data": [], "decision": []}
+def idle(project: Project, instance: dg.DagsterInstance) -> dict[str, list[float]]:
+    """Return how long each sensor's ticks take while nothing comes in; the first look is not one."""
     repository = project.repository
-    for _ in range(3):
-        for name in found:
-            sensors = [one for one in repository.sensor_defs if one.name.endswith(f"__{name}")]
-            begun = time.perf_counter()
-            for sensor in sensors:
-                context = dg.build_sensor_context(
-                    instance=instance,
-                    repository_def=repository,
-                    sensor_name=sensor.name,
-                    resources={
-                        k: repository.get_top_level_resources()[k]
-                        for k in sensor.required_resource_keys
-                    },
-                )
-                sensor.evaluate_tick(context)
-            found[name].append(time.perf_counter() - begun)
-    return {k: v[1:] for k, v in found.items()}
+    resources = repository.get_top_level_resources()
+    found: dict[str, list[float]] = {}
+    for sensor in repository.sensor_defs:
+        context = dg.build_sensor_context(
+            instance=instance,
+            repository_def=repository,
+            sensor_name=sensor.name,
+            resources={key: resources[key] for key in sensor.required_resource_keys},
+        )
+        found[sensor.name] = list(
+            measured(lambda _, on=sensor, at=context: on.evaluate_tick(at), REPETITIONS).all  # type: ignore[misc]
+        )
+    return found
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ def test_dead_runs_and_stopped_sensors_are_in_the_status(
     said = " ".join(capsys.readouterr().out.split())
     assert "its process is gone" in said
     assert "nothing is ingested start it in Dagster" in said
-    # and not of another model
-    assert read_halted(home, {"other": 120.0}) == Halted()
+    # the run not of another model, but all wait for the sensor
+    assert read_halted(home, {"other": 120.0}) == Halted({}, {"other": [stopped]})
     # and nothing hangs once it was ended
     played.player.evaluate("decision")
     assert played.status["hanging"] == []
