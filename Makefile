@@ -37,7 +37,7 @@ dev: $(STAMP) ## the Dagster UI and daemon on the same state
 test: check types contracts unit ## lint, types, import contracts, tests
 
 test-all: check types contracts ## the slow suites too
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not lakefs'
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not lakefs'
 
 test-lakefs: $(STAMP) ## what speaks to lakeFS, against the real server that LAKECTL_* name
 	@for name in SERVER_ENDPOINT_URL CREDENTIALS_ACCESS_KEY_ID CREDENTIALS_SECRET_ACCESS_KEY; do \
@@ -56,7 +56,7 @@ contracts: $(STAMP) ## import-linter: who may import whom
 	@$(BIN)/lint-imports
 
 unit: $(STAMP) ## tests but the slow ones
-	@$(BIN)/python -m pytest -n 3 --dist loadfile -m 'not slow and not lakefs'
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow and not lakefs'
 
 calibrate: $(STAMP) $(PEERS)/.installed ## false alarms, power and delay of the drift verdict: docs/calibration.md
 	@$(BIN)/python -m tests.benchmarks.calibration

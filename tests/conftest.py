@@ -53,6 +53,24 @@ PlayedTo = Callable[[int], "Played"]
 HOME_VARIABLES = ("MLOPS_HOME", "DAGSTER_HOME", "MLOPS_MODULE", "MLFLOW_TRACKING_URI")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files first that play projects or run commands: they take longest.
+
+    With many processes a long file that begins last keeps one at work while the others are done.
+    """
+    long = {item.path for item in items if _is_long(item)}
+    items.sort(key=lambda item: item.path not in long)
+
+
+def _is_long(item: pytest.Item) -> bool:
+    module = item.getparent(pytest.Module)
+    names = () if module is None else vars(module.obj)
+    fixtures = getattr(item, "fixturenames", ())
+    return "as_it_was" in fixtures or any(
+        name in names for name in ("tiny", "forked", "subprocess")
+    )
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     """Make an empty repository of the test's own."""
