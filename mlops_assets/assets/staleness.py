@@ -9,12 +9,10 @@ from mlops_assets.assets.commits import key, partitions, read_commit
 from mlops_assets.batches.landing import MAIN
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.batches.objects import exists
-from mlops_assets.decisions.staleness import (
-    Staleness,
-)
+from mlops_assets.decisions.staleness import Staleness
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.meaning import Meaning
-from mlops_assets.monitoring.staleness import judge_window, unjudged
+from mlops_assets.monitoring.staleness import measure_staleness, unjudged
 from mlops_assets.monitoring.twins import Twins
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 
@@ -64,7 +62,7 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
                 metadata={"summary": f"nothing to judge on {window} yet: it has no features"},
                 data_version=dg.DataVersion("none"),
             )
-        row, standing = judge_window(
+        row, standing = measure_staleness(
             Twins(declaration, versions, records),
             entries.entries(declaration.name),
             entry,

@@ -47,7 +47,7 @@ class TwinComparison:
     commit: str | None = None  # that holds what the fresh one learnt from
 
 
-def judge_window(
+def measure_staleness(
     twins: Twins,
     entries: Sequence[Entry],
     entry: Entry,
@@ -178,21 +178,6 @@ def compare_on(
 def not_compared(rows: pl.DataFrame, reason: str) -> Comparison:
     """Return that nothing was compared on a window's rows, and why."""
     return Comparison(None, None, None, int(rows[TARGET].count()), reason)
-
-
-def champion_staleness(
-    declaration: Declaration, store: Store, landed: LandedWindows, entry: Entry
-) -> Staleness:
-    """Return what not retraining has cost since the entry that made the present champion.
-
-    Windows that landed since and could not be judged are named, with what they wait for.
-
-    Raises:
-        DeclarationError: no cost was declared, and none follows from the champion's first value.
-
-    """
-    compared = compared_so_far(declaration, store, Series.of(declaration, store), entry)
-    return stand(declaration, landed, entry.window, landed.newest or entry.window, compared.get)
 
 
 def compared_so_far(

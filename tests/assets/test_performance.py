@@ -14,6 +14,7 @@ from mlops_assets.learning.training import FittedModel
 from mlops_assets.monitoring.estimation import Calibration
 from mlops_assets.monitoring.estimators import Estimates
 from mlops_assets.records.index import Index, State
+from mlops_assets.records.record import Record
 from mlops_assets.records.store import Store
 from mlops_assets.replay.recovery import recover
 from tests import tiny
@@ -93,14 +94,14 @@ def test_later_estimates_are_made_of_the_champions_own_matured_scores(
 
     def noted(
         index: Index,
-        kind: str,
+        kind: type[Record],
         columns: Sequence[str],
         equals: Mapping[str, Any],
         after_event: int = 0,
         *,
         newest: bool = False,
     ) -> tuple[State, pl.DataFrame]:
-        reads.append((kind, tuple(equals), after_event))
+        reads.append((kind.KIND, tuple(equals), after_event))
         return select(index, kind, columns, equals, after_event, newest=newest)
 
     promoted.turn(9)

@@ -14,11 +14,14 @@ import pytest
 from mlops_assets.assets.staleness import build
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.decisions.staleness import Staleness
+from mlops_assets.declaration import Declaration
 from mlops_assets.errors import DeclarationError
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.twins import MOST_ROWS
 from mlops_assets.monitoring.due import due
-from mlops_assets.monitoring.staleness import champion_staleness
+from mlops_assets.monitoring.loop import Weighing
+from mlops_assets.monitoring.recorded import RecordedSituation
+from mlops_assets.monitoring.situation import EndAtOnce
 from mlops_assets.monitoring.twins import Known, Twins, chosen
 from tests import tiny
 from tests.conftest import Played, open_project, reopen
@@ -33,12 +36,12 @@ def rows(played: Played) -> dict[int, dict[str, Any]]:
     return {n: found[tiny.window(n)] for n in range(20) if tiny.window(n) in found}
 
 
-def standing(played: Played) -> Staleness:
-    declaration = played.player.declaration
-    champion = played.ledger.champion(tiny.MODEL)
-    assert champion is not None
-    landed = landed_windows(played.repository, declaration, "main")
-    return champion_staleness(declaration, played.store, landed, champion)
+def standing(played: Played, declaration: Declaration | None = None) -> Staleness:
+    declared = declaration or played.player.declaration
+    landed = landed_windows(played.repository, declared, "main")
+    return Weighing(
+        RecordedSituation.read(declared, landed, played.store, played.ledger, EndAtOnce())
+    ).standing
 
 
 def waiting(played: Played) -> list[tuple[str, tuple[str, ...]]]:
@@ -256,10 +259,7 @@ def test_under_another_metric_every_window_is_measured_again(story: Story) -> No
     assert [(one.window, one.stages) for one in found] == [
         (tiny.window(number), both) for number in rows(played)
     ]
-    champion = played.ledger.champion(tiny.MODEL)
-    assert champion is not None
-    landed = landed_windows(played.repository, declared, "main")
-    said = champion_staleness(other, played.store, landed, champion)
+    said = standing(played, other)
     assert (said.judged, said.due, said.cost) == (0, False, None)
     assert "(not measured yet)" in said.sentence
 
