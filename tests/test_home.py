@@ -23,6 +23,7 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 import mlops_assets
 from mlops_assets.errors import HomeError, StoreError
 from mlops_assets.home import INSTANCE_SETTINGS, Home, plain, project_root
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.connection import connect
 from mlops_assets.registry.tracking import Tracking
@@ -156,7 +157,7 @@ def test_a_home_of_any_name_holds_all_its_databases(
     else:
         store = Store(home.store)
         store.add_blob(b"a profile")
-        assert store.rows("batches", model="late") == []
+        assert store.rows(kinds.Batch, model="late") == []
     # are in the home, and nothing is beside it
     databases = {file.name for file in home.root.rglob("*.db")} | {
         file.name for file in home.root.rglob("*.duckdb")

@@ -24,6 +24,7 @@ from mlops_assets.batches.objects import Written, scan
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.errors import DeclarationError, ObjectNotFoundError
 from mlops_assets.monitoring.meaning import Meaning, begin, check_windows
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.versions import Repository
@@ -110,24 +111,21 @@ def build(declaration: Declaration, kind: Kind) -> dg.AssetsDefinition:
             mended(versions, declaration, kind, window)
         begin(declaration, mlops_store.get())
         info = versions.stat(commit, path)
-        counts = _count(declaration, kind, frame)
-        mlops_store.get().add(
-            kind,
-            {
-                "model": declaration.name,
-                "window": window,
-                "version": info.checksum,
-                "commit_id": commit,
-                "rows": report.rows,
-                **counts,
-            },
+        landed = kinds.Batch(
+            model=declaration.name,
+            window=window,
+            version=info.checksum,
+            commit_id=commit,
+            rows=report.rows,
         )
+        record = landed if kind == "batches" else _counted(landed, declaration, frame)
+        mlops_store.get().add(record)
         written = Written(commit, path, info.checksum, info.size, versions.link(commit, path))
         yield dg.MaterializeResult(
             metadata={
                 **described(written, report.rows, frame.collect_schema()),
                 "null_shares": dict(report.facts.get("null_shares", {})),
-                **{name: count for name, count in counts.items() if count is not None},
+                **_counts(record),
             },
             data_version=dg.DataVersion(info.checksum),
             check_results=list(check_results(asset, report)),
@@ -200,19 +198,29 @@ def _refused(
     return refuse_on_main(versions, declaration, kind, window, version, report)
 
 
-def _count(
-    declaration: Declaration, kind: Kind, frame: pl.LazyFrame
-) -> dict[str, int | str | None]:
-    if kind == "batches":
-        return {}
+def _counted(landed: kinds.Batch, declaration: Declaration, frame: pl.LazyFrame) -> kinds.Labels:
+    """Count which targets the labels have."""
     target = load(declaration.labels.target).alias("target")
     counted = frame.select(target).select(
         positives=pl.col("target").sum(), unknown=pl.col("target").null_count()
     )
     positives, unknown = counted.collect(engine="streaming").row(0)
     classes = declaration.task == "binary"  # numbers have no positives
-    return {
-        "positives": int(positives or 0) if classes else None,
-        "unknown": int(unknown),
-        "meaning": Meaning.declared(declaration).digest("labels"),
+    return kinds.Labels(
+        **landed.content,
+        positives=int(positives or 0) if classes else None,
+        unknown=int(unknown),
+        meaning=Meaning.declared(declaration).digest("labels"),
+    )
+
+
+def _counts(record: kinds.Batch | kinds.Labels) -> dict[str, int | str]:
+    """Return what was counted of labels, as Dagster shows it."""
+    if isinstance(record, kinds.Batch):
+        return {}
+    counts = {
+        "positives": record.positives,
+        "unknown": record.unknown,
+        "meaning": record.meaning,
     }
+    return {name: count for name, count in counts.items() if count is not None}

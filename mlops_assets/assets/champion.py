@@ -32,6 +32,7 @@ from mlops_assets.learning.training_set import TARGET
 from mlops_assets.monitoring.estimators import Estimates
 from mlops_assets.monitoring.judging import RecordedWindows
 from mlops_assets.monitoring.meaning import Meaning
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Draft, Entry, Gate, Ledger, pinned_branch
 from mlops_assets.registry.run import DESCRIPTION
@@ -368,17 +369,16 @@ class Promotion:
     def report(self, entry: Entry, *, promoted: bool, reason: str) -> None:
         """Answer the decision in the store."""
         self.store.add(
-            "outcomes",
-            {
-                "model": self.declaration.name,
-                "cause": entry.cause,
-                "window": entry.window,
-                "promoted": promoted,
-                "version": entry.version,
-                "reason": reason,
-                "run_id": self.context.run.run_id,
-                "minutes": self.minutes(),
-            },
+            kinds.Outcome(
+                model=self.declaration.name,
+                cause=entry.cause,
+                window=entry.window,
+                promoted=promoted,
+                version=entry.version,
+                reason=reason,
+                run_id=self.context.run.run_id,
+                minutes=self.minutes(),
+            )
         )
 
     def minutes(self) -> float:

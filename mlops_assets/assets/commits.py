@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import polars as pl
@@ -11,6 +11,7 @@ import polars as pl
 from mlops_assets.batches.landing import KINDS, MAIN
 from mlops_assets.batches.objects import Written, checksum_of, commit_file, sink
 from mlops_assets.declaration import Declaration
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.versions import Repository
 
@@ -54,6 +55,12 @@ def facts(record: dg.EventLogRecord) -> dict[str, Any]:
     return {name: value.value for name, value in materialization.metadata.items()}
 
 
+class Landed(NamedTuple):
+    """Of a window's newest batch or labels."""
+
+    commit_id: str
+
+
 def read_commit(
     context: dg.AssetExecutionContext,
     repository: Repository,
@@ -69,10 +76,10 @@ def read_commit(
     made of it is read from the commit that the newest materialization names, unless main holds
     another object by now. Where neither says anything, main is resolved, once.
     """
-    if stage in KINDS and (
-        row := store.newest(stage, "commit_id", model=declaration.name).get(window)
-    ):
-        return str(row["commit_id"])
+    if stage in KINDS:
+        kind = kinds.Batch if stage == "batches" else kinds.Labels
+        if row := store.newest(kind, Landed, model=declaration.name).get(window):
+            return row.commit_id
     record = latest(context, key(declaration, stage), window)
     named = facts(record).get("commit") if record else None
     if record is None or named is None:

@@ -1,6 +1,5 @@
 """What a retraining would have earned on one window, and what not retraining has cost so far."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -14,6 +13,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.meaning import Meaning
 from mlops_assets.monitoring.staleness import measure_staleness, unjudged
 from mlops_assets.monitoring.twins import Twins
+from mlops_assets.records import kinds
 from mlops_assets.resources import LedgerResource, RepositoryResource, StoreResource
 
 
@@ -73,29 +73,30 @@ def build(declaration: Declaration) -> dg.AssetsDefinition:
         )
         return dg.MaterializeResult(
             metadata=shown(row, standing),
-            data_version=dg.DataVersion(
-                f"{row['fresh_twin']}-{row['champion_twin']}-{row['gain']}"
-            ),
+            data_version=dg.DataVersion(f"{row.fresh_twin}-{row.champion_twin}-{row.gain}"),
         )
 
     return staleness
 
 
-def shown(row: Mapping[str, Any], standing: Staleness) -> dict[str, Any]:
+def shown(row: kinds.Staleness, standing: Staleness) -> dict[str, Any]:
     """Return the metadata: the sentence, and figures that Dagster draws by window."""
     figures = ("fresh", "served", "gain", "cost")
     return {
         "summary": standing.sentence,
-        **({"not_judged": row["reason"]} if row["reason"] else {}),
-        **{name: row[name] if row[name] is not None else "none" for name in figures},
+        **({"not_judged": row.reason} if row.reason else {}),
+        **{
+            name: figure if (figure := getattr(row, name)) is not None else "none"
+            for name in figures
+        },
         "total": standing.total,
         "rate": standing.rate,
         "due": standing.due,
-        "labelled_rows": row["rows"],
-        "version": row["champion"],
-        "since": row["since"],
-        "fresh_twin": row["fresh_twin"] or "none",
-        "champion_twin": row["champion_twin"] or "none",
-        "policy": row["policy"],
-        "data_commit": row["known_commit"] or "none",
+        "labelled_rows": row.rows,
+        "version": row.champion,
+        "since": row.since,
+        "fresh_twin": row.fresh_twin or "none",
+        "champion_twin": row.champion_twin or "none",
+        "policy": row.policy,
+        "data_commit": row.known_commit or "none",
     }

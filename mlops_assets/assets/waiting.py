@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import dagster as dg
 
@@ -10,6 +11,7 @@ from mlops_assets.assets.commits import key
 from mlops_assets.assets.request import CAUSE_TAG
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import NotYetError
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 
 
@@ -47,28 +49,26 @@ def _answer(
     context: dg.AssetExecutionContext, declaration: Declaration, store: Store, error: NotYetError
 ) -> None:
     cause = context.run.tags.get(CAUSE_TAG)
-    asked = store.latest("decisions", model=declaration.name, cause=cause) if cause else []
+    asked = store.latest(kinds.Decision, model=declaration.name, cause=cause) if cause else []
     if not asked:
         return  # started by hand: nobody waits for an answer
-    own = ("event_id", "record_id", "recorded_at")
-    row = {name: value for name, value in asked[-1].items() if name not in own}
+    row = asked[-1]
     reason = f"held back: {error}"
-    if row["trigger"] == "manual":
+    if row.trigger == "manual":
         again = f"`mlops retrain {declaration.name}` again"
         reason = (
             f"{reason.removesuffix('.')}; this answers the request: when that has changed, {again}"
         )
-    store.add("decisions", {**row, "decision": "held_back", "code": error.code, "reason": reason})
+    store.add(replace(row, decision="held_back", code=error.code, reason=reason))
     store.add(
-        "outcomes",
-        {
-            "model": declaration.name,
-            "cause": cause,
-            "window": row["window"],
-            "promoted": False,
-            "version": None,
-            "reason": reason,
-            "run_id": context.run.run_id,
-            "minutes": None,
-        },
+        kinds.Outcome(
+            model=declaration.name,
+            cause=row.cause,
+            window=row.window,
+            promoted=False,
+            version=None,
+            reason=reason,
+            run_id=context.run.run_id,
+            minutes=None,
+        )
     )

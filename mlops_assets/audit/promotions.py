@@ -9,6 +9,7 @@ from mlops_assets.audit.references import RecordedObject, References, entry_name
 from mlops_assets.declaration import object_path
 from mlops_assets.errors import RegistryError
 from mlops_assets.home import Home
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.connection import FINGERPRINT
 from mlops_assets.registry.ledger import Entry, Ledger, pinned_branch
@@ -75,7 +76,7 @@ def _broken_links(model: str, entries: list[Entry]) -> Iterator[str]:
 
 def _altered(store: Store, model: str, entries: list[Entry]) -> Iterator[str]:
     """Compare with the outcomes, which were written beside the ledger when it was decided."""
-    outcomes = {row["cause"]: row for row in store.latest("outcomes", model=model)}
+    outcomes = {row.cause: row for row in store.latest(kinds.Outcome, model=model)}
     for cause in sorted(outcomes.keys() - {entry.cause for entry in entries}):
         yield f"the store has an outcome of {cause}, of which the ledger of {model} has no entry"
     for entry in entries:
@@ -89,10 +90,10 @@ def _altered(store: Store, model: str, entries: list[Entry]) -> Iterator[str]:
             "reason": entry.reason,
         }
         for name, value in said.items():
-            if outcome[name] != value:
+            if (recorded := getattr(outcome, name)) != value:
                 yield (
                     f"{entry_name(model, entry)} says {name} {value!r}, but the store's outcome of "
-                    f"{entry.cause} says {outcome[name]!r}"
+                    f"{entry.cause} says {recorded!r}"
                 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from mlops_assets.records.kinds import KINDS
+from mlops_assets.records.kinds import KINDS, MergedProfile
 from mlops_assets.records.record import fields_of
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
@@ -115,8 +115,8 @@ class References:
                     more = f" and {rows - 1} more rows" if rows > 1 else ""
                     to = self.blobs if name in blobs else self.commits
                     self._add(to, named, f"the store's {kind} of {first}{more}")
-        for month in store.latest("merged_profiles", model=model):
-            self.merged.update(*month["windows"].values())
+        for month in store.latest(MergedProfile, model=model):
+            self.merged.update(*month.windows.values())
 
     def of_run(self, run: TrackedRun) -> None:
         """Note what an MLflow run names."""

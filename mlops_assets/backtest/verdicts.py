@@ -116,7 +116,7 @@ class JudgedWindows:
 
     def finding(self, row: Row) -> Finding:
         """Return what was found of a window."""
-        return read_finding(row["finding"])
+        return read_finding(row.finding or "")
 
     def profile(self, window: str) -> Profile:
         """Return a window's profile with the scores of the champion that is in force."""
@@ -132,13 +132,14 @@ class JudgedWindows:
     def _keep(
         self, window: str, version: int | None, verdict: str, found: Verdict | None = None
     ) -> None:
-        self.verdicts[window] = {
-            "window": window,
-            "champion": version,
-            "policy": policy_of(self.declaration).hash,
-            "verdict": verdict,
-            "exceeds": bool(found and found.exceeds),
-            "finding": finding(found) if found else "",
-            "profile": window,
-            "past": None,
-        }
+        self.verdicts[window] = Row(
+            window=window,
+            batch_version="",  # what landed is what there is
+            champion=version,
+            policy=policy_of(self.declaration).hash,
+            verdict=verdict,
+            exceeds=bool(found and found.exceeds),
+            finding=finding(found) if found else None,
+            profile=window,
+            past=None,
+        )

@@ -12,17 +12,27 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.drift.reference import windows_of
 from mlops_assets.drift.verdict import Verdict
 from mlops_assets.errors import ProfileError
 
-Row = Mapping[str, Any]
 
-#: of the newest verdict of each window, what its place among the others is told by
-COLUMNS = ("champion", "policy", "verdict", "exceeds", "finding", "profile", "past")
+class Row(NamedTuple):
+    """Of a window's newest verdict, what its place among the others is told by, and its batch."""
+
+    window: str
+    batch_version: str
+    champion: int | None
+    policy: str
+    verdict: str
+    exceeds: bool
+    finding: str | None
+    profile: str
+    past: str | None
+
 
 #: whether the window, and its predictions, exceeded; and the same of each segment that was judged
 Finding = tuple[tuple[bool, bool], Mapping[str, tuple[bool, bool]]]
@@ -110,11 +120,11 @@ class Walk:
 
     def add(self, row: Row) -> None:
         """Go on by the newest verdict of a window."""
-        window, champion = str(row["window"]), row["champion"]
+        window, champion = row.window, row.champion
         if self.policy.reference != "champion":
-            self._keep(window, str(row["profile"]), champion)
-        if row["policy"] != self._hash or row["verdict"] == "insufficient":
-            why = "insufficient" if row["verdict"] == "insufficient" else "another policy"
+            self._keep(window, row.profile, champion)
+        if row.policy != self._hash or row.verdict == "insufficient":
+            why = "insufficient" if row.verdict == "insufficient" else "another policy"
             before = self._uncounted.get(champion, "")
             self._uncounted[champion] = _hashed([before, window, why])
             return
@@ -122,7 +132,7 @@ class Walk:
         looked_at = max(1, self.policy.of_last - 1)  # the last one is named at any rate
         kept = self._counted.setdefault(champion, deque(maxlen=looked_at))
         kept.append((window, found_in(row)))
-        for name in segments_in(row["finding"]) if self.policy.segments else ():
+        for name in segments_in(row.finding) if self.policy.segments else ():
             of_it = self._segments.setdefault(champion, {})
             of_it.setdefault(name, deque(maxlen=looked_at)).append(window)
 
@@ -166,7 +176,7 @@ def past_of(
     walk = Walk(policy)
     for name in sorted(rows):
         # another champion's count for nothing, unless a reference is made of them
-        if name < window and (policy.reference != "champion" or rows[name]["champion"] == champion):
+        if name < window and (policy.reference != "champion" or rows[name].champion == champion):
             walk.add(rows[name])
     return walk.to(window, champion)
 
@@ -180,12 +190,12 @@ def outdated(policy: DriftPolicy, rows: Mapping[str, Row]) -> Iterator[tuple[str
     walk, declared = Walk(policy), policy.hash
     for window in sorted(rows):
         row = rows[window]
-        if row["past"] and row["policy"] == declared and row["champion"] is not None:
-            past = walk.to(window, row["champion"])
-            if (now := past.digest) != row["past"] and (row["past"], now) not in _alike:
+        if row.past and row.policy == declared and row.champion is not None:
+            past = walk.to(window, row.champion)
+            if (now := past.digest) != row.past and (row.past, now) not in _alike:
                 reference = walk.reference(window)
-                if past.digest_by(reference) == row["past"]:
-                    _alike.add((row["past"], now))
+                if past.digest_by(reference) == row.past:
+                    _alike.add((row.past, now))
                 else:
                     yield window, past, reference
         walk.add(row)
@@ -216,7 +226,7 @@ def segments_in(text: str | None) -> Sequence[str]:
 
 def found_in(row: Row) -> str:
     """Return what is recorded of a window; older rows say of the whole alone."""
-    return str(row["finding"] or f"exceeds: {row['exceeds']}")
+    return str(row.finding or f"exceeds: {row.exceeds}")
 
 
 @lru_cache(maxsize=10_000)

@@ -13,17 +13,18 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_assets import clock
 from mlops_assets.batches.landing import KINDS, MAIN, landed_versions, landings
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
 from mlops_assets.declaration.windows import Windows
-from mlops_assets.drift.past import COLUMNS, outdated
+from mlops_assets.drift.past import Row, outdated
 from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.errors import ObjectNotFoundError
 from mlops_assets.monitoring.meaning import Figures, Meaning, Series
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 
 if TYPE_CHECKING:
@@ -33,10 +34,39 @@ if TYPE_CHECKING:
 SCORING = ("batches", "features", "predictions", "drift_profile", "performance")
 JUDGING = ("drift_profile",)
 MEASURING: tuple[Figures, ...] = ("performance", "staleness")
-# what else says in what a figure is counted
-UNIT: Mapping[Figures, str] = {"performance": "metric", "staleness": "measure"}
 
 _LISTED_FOR_ONE = 60  # so many objects are listed in the time in which one is asked for
+
+
+class Landed(NamedTuple):
+    """Of a window's newest labels."""
+
+    version: str
+
+
+class Measured(NamedTuple):
+    """Of a window's newest performance."""
+
+    batch_version: str
+    labels_version: str
+    metric: str
+    meaning: str | None
+
+
+class Compared(NamedTuple):
+    """Of a window's newest comparison of twins."""
+
+    batch_version: str
+    labels_version: str
+    measure: str
+    meaning: str | None
+
+
+class Estimated(NamedTuple):
+    """Of a window's newest estimate."""
+
+    champion: int
+    predictions_version: str
 
 
 @dataclass(frozen=True)
@@ -178,14 +208,12 @@ def _agenda(
         for one in landed_on_branches
         if not one.refused and not windows.declares(one.window)
     ]
-    judged = store.newest("verdicts", "batch_version", *COLUMNS, model=model)
-    labelled = store.newest("labels", "version", model=model)
+    judged = store.newest(kinds.Verdict, Row, model=model)
+    labelled = store.newest(kinds.Labels, Landed, model=model)
     series = Series.of(declaration, store)
-    measured = {
-        stage: store.newest(
-            stage, "batch_version", "labels_version", UNIT[stage], "meaning", model=model
-        )
-        for stage in MEASURING
+    measured: dict[Figures, Mapping[str, Measured | Compared]] = {
+        "performance": store.newest(kinds.Performance, Measured, model=model),
+        "staleness": store.newest(kinds.Staleness, Compared, model=model),
     }
     work: dict[str, tuple[list[str], list[str]]] = {}
 
@@ -195,19 +223,19 @@ def _agenda(
         known[1].append(version)
 
     for window, version in landed["batches"].items():
-        if window not in judged or judged[window]["batch_version"] != version:
+        if window not in judged or judged[window].batch_version != version:
             add(window, SCORING, version)
     for window, version in landed["labels"].items():
         # labels that came before their batch wait for it
-        if window not in labelled or labelled[window]["version"] != version:
+        if window not in labelled or labelled[window].version != version:
             add(window, ("labels",), version)
     mature = landed_windows(repository, declaration, MAIN).mature
     for window in mature:
         row = judged.get(window)
-        if window in work or row is None or row["champion"] is None:
+        if window in work or row is None or row.champion is None:
             continue
-        labels = labelled[window]["version"] if window in labelled else ""
-        versions = (row["batch_version"], labels)
+        labels = labelled[window].version if window in labelled else ""
+        versions = (row.batch_version, labels)
         rows = {stage: measured[stage].get(window) for stage in MEASURING}
         stages = unmeasured(rows, versions, series)
         if stages:  # in another meaning it is another piece of work
@@ -228,7 +256,7 @@ def unestimated(
     repository: Repository,
     store: Store,
     declaration: Declaration,
-    judged: Mapping[str, Mapping[str, Any]],
+    judged: Mapping[str, Row],
     windows: Iterable[str],
     commit: str,
 ) -> list[tuple[str, tuple[str, ...], str]]:
@@ -237,10 +265,10 @@ def unestimated(
     Their runs ended after the verdict, by which a batch counts as worked on, and before the
     estimate.
     """
-    scored = sorted(window for window in windows if judged[window]["champion"] is not None)
+    scored = sorted(window for window in windows if judged[window].champion is not None)
     if not scored:
         return []
-    known = store.newest("estimates", "champion", "predictions_version", model=declaration.name)
+    known = store.newest(kinds.Estimate, Estimated, model=declaration.name)
     paths = {window: declaration.path("predictions", window) for window in scored}
     if len(scored) * _LISTED_FOR_ONE < len(judged):
         there = dict(_stats(repository, commit, paths.values()))
@@ -250,9 +278,9 @@ def unestimated(
     found: list[tuple[str, tuple[str, ...], str]] = []
     for window in scored:
         row, scores = known.get(window), there.get(paths[window])
-        now = (judged[window]["champion"], scores)
-        if scores and (row is None or (row["champion"], row["predictions_version"]) != now):
-            found.append((window, ("performance",), judged[window]["batch_version"]))
+        now = (judged[window].champion, scores)
+        if scores and (row is None or (row.champion, row.predictions_version) != now):
+            found.append((window, ("performance",), judged[window].batch_version))
     return found
 
 
@@ -266,7 +294,7 @@ def _stats(repository: Repository, commit: str, paths: Iterable[str]) -> Iterato
 def judged_otherwise(
     store: Store,
     declaration: Declaration,
-    judged: Mapping[str, Mapping[str, Any]],
+    judged: Mapping[str, Row],
     windows: Container[str],
 ) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """Yield those of the windows whose verdicts were made of another past, with stage and past.
@@ -285,7 +313,7 @@ def left_undone(
     repository: Repository,
     store: Store,
     declaration: Declaration,
-    judged: Mapping[str, Mapping[str, Any]],
+    judged: Mapping[str, Row],
     windows: AbstractSet[str],
     mature: Iterable[str],
     commit: str,
@@ -307,13 +335,13 @@ def unfinished(windows: Windows, window: str) -> str:
 
 
 def unmeasured(
-    rows: Mapping[Figures, Mapping[str, Any] | None], versions: tuple[str, str], series: Series
+    rows: Mapping[Figures, Measured | Compared | None], versions: tuple[str, str], series: Series
 ) -> tuple[Figures, ...]:
     """Return the stages that did not measure this batch and these labels in what is declared now."""
     return tuple(
         stage
         for stage, row in rows.items()
         if row is None
-        or (row["batch_version"], row["labels_version"]) != versions
+        or (row.batch_version, row.labels_version) != versions
         or not series.holds(stage, row)
     )

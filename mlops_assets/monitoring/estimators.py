@@ -7,12 +7,12 @@ windows whose labels have matured. Each is a blob, so that an estimate can be ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from operator import itemgetter
-from typing import Any
+from typing import NamedTuple
 
 import polars as pl
 
@@ -25,6 +25,7 @@ from mlops_assets.learning.training_set import TARGET, WINDOW
 from mlops_assets.learning.twins import LEAST_OF_A_CLASS, LEAST_ROWS, sampled
 from mlops_assets.monitoring.estimation import Calibration, estimated
 from mlops_assets.monitoring.meaning import Series
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.sketches.profile import profile
 from mlops_assets.versions import Repository
@@ -32,6 +33,27 @@ from mlops_assets.versions import Repository
 MOST_WINDOWS = 8  # that one estimator is made of, the newest ones
 MOST_ROWS = 20_000  # of each
 METHODS = {"binary": "cbpe", "regression": "dle"}
+
+
+class Scored(NamedTuple):
+    """Of a window's newest performance: where its scores and labels are."""
+
+    window: str
+    champion: int
+    rows: int
+    predictions_commit: str
+    labels_commit: str
+
+
+class Kept(NamedTuple):
+    """Of an estimator."""
+
+    method: str
+    metric: str
+    estimator: str | None
+    reason: str
+    made_of: list[str]
+    meaning: str | None
 
 
 @dataclass(frozen=True)
@@ -99,19 +121,18 @@ class Estimates:
         except (ProfileError, TrainingError) as error:
             reason = str(error)
         self.store.add(
-            "estimators",
-            {
-                "model": self.declaration.name,
-                "champion": version,
-                "window": windows[-1],
-                "method": self.method,
-                "metric": self.declaration.metric,
-                "estimator": self.store.add_blob(found.to_bytes()) if found else None,
-                "reason": reason,
-                "rows": rows[TARGET].count(),
-                "made_of": list(windows),
-                "meaning": self.meaning,
-            },
+            kinds.Estimator(
+                model=self.declaration.name,
+                champion=version,
+                window=windows[-1],
+                method=self.method,
+                metric=self.declaration.metric,
+                estimator=self.store.add_blob(found.to_bytes()) if found else None,
+                reason=reason,
+                rows=rows[TARGET].count(),
+                made_of=list(windows),
+                meaning=self.meaning,
+            )
         )
 
     def learn_from_holdout(self, version: int, rows: pl.DataFrame, challenger: FittedModel) -> None:
@@ -119,7 +140,7 @@ class Estimates:
         scored = rows.with_columns(challenger.predict(rows).alias(SCORE))
         self.learn(version, scored, sorted(rows[WINDOW].unique()))
 
-    def learn_from_matured(self, measured: Mapping[str, Any]) -> None:
+    def learn_from_matured(self, measured: kinds.Performance) -> None:
         """Keep an estimator of a version's own scores up to a window whose labels are mature.
 
         As many windows as were held out must have matured, or the first one tells more.
@@ -129,24 +150,24 @@ class Estimates:
                 first: once a window is measured nobody looks at it again.
 
         """
-        version, window = measured["champion"], measured["window"]
-        earlier = self.store.newest(
-            "performance", "champion", "rows", "predictions_commit", "labels_commit",
-            model=self.declaration.name,
-        )  # fmt: skip
-        rows = {**earlier, window: measured}
+        version, window = measured.champion, measured.window
+        earlier = self.store.newest(kinds.Performance, Scored, model=self.declaration.name)
+        now = Scored(
+            window, version, measured.rows, measured.predictions_commit, measured.labels_commit
+        )
+        rows = {**earlier, window: now}
         newest_first = (
             rows[name]
             for name in sorted(rows, reverse=True)
             if name <= window
-            and rows[name]["champion"] == version
-            and rows[name]["rows"]  # none are left of a withdrawn one
+            and rows[name].champion == version
+            and rows[name].rows  # none are left of a withdrawn one
             and self.declaration.windows.declares(name)
         )
         known = list(islice(newest_first, MOST_WINDOWS))[::-1]
         if len(known) < self.declaration.gates.holdout_windows:
             return
-        parts = {row["window"]: self._scored(row) for row in known}
+        parts = {row.window: self._scored(row) for row in known}
         there = {name: part for name, part in parts.items() if part is not None}
         if there:
             self.learn(version, pl.concat(there.values(), how="vertical_relaxed"), list(there))
@@ -161,10 +182,7 @@ class Estimates:
         path = self.declaration.path("predictions", window)
         scored = scan(self.repository, predictions_commit, path)
         ends = self.declaration.windows.ends(window)
-        there = self.store.newest(
-            "estimators", "method", "metric", "estimator", "reason", "made_of", "meaning",
-            model=self.declaration.name,
-        )  # fmt: skip
+        there = self.store.newest(kinds.Estimator, Kept, model=self.declaration.name)
         newest_first = (
             row
             for (champion, name), row in sorted(there.items(), key=itemgetter(0), reverse=True)
@@ -173,7 +191,7 @@ class Estimates:
             # a declaration that begins later now knows earlier windows no more
             and self.declaration.windows.declares(name)
             and self.declaration.matures(name) < ends
-            and row["method"] == self.method
+            and row.method == self.method
             and self.series.holds("performance", row)
         )
         rows = int(scored.select(pl.len()).collect().item())
@@ -184,18 +202,18 @@ class Estimates:
             reason = f"nothing is known of version {version} on rows that it did not learn from"
             return Estimate(None, reason, rows)
         # one that could not be made of the newest windows leaves the one before
-        if newest["estimator"] is None:
-            newest = next((row for row in newest_first if row["estimator"]), newest)
-        if newest["estimator"] is None:
-            return Estimate(None, newest["reason"], rows, made_of=tuple(newest["made_of"]))
-        estimator, reason = self.store.blob(newest["estimator"]), ""
+        if newest.estimator is None:
+            newest = next((row for row in newest_first if row.estimator), newest)
+        if newest.estimator is None:
+            return Estimate(None, newest.reason, rows, made_of=tuple(newest.made_of))
+        estimator, reason = self.store.blob(newest.estimator), ""
         try:
             value = self._applied(estimator, scored, window, predictions_commit)
         except FeatureError as error:  # the declared features have changed since
             value, reason = None, str(error)
         if value is None and not reason:
             reason = f"{self.declaration.metric} is undefined on its scores"
-        return Estimate(value, reason, rows, newest["estimator"], tuple(newest["made_of"]))
+        return Estimate(value, reason, rows, newest.estimator, tuple(newest.made_of))
 
     def _too_few(self, truths: pl.Series) -> str:
         """Say why nothing can be told from rows with these truths; empty where it can."""
@@ -220,21 +238,21 @@ class Estimates:
         rows = self._with_features(scored, window, commit).collect(engine="streaming")
         return estimated_loss(FittedModel.from_bytes(estimator), rows, metric)
 
-    def _scored(self, row: Mapping[str, Any]) -> pl.DataFrame | None:
+    def _scored(self, row: Scored) -> pl.DataFrame | None:
         """Return a measured window's scores and truths, thinned; None where they were let go."""
-        window, keys = row["window"], self.declaration.batches.key
+        window, keys = row.window, self.declaration.batches.key
         target = load(self.declaration.labels.target).alias(TARGET)
         try:
             labels = scan(
-                self.repository, row["labels_commit"], self.declaration.path("labels", window)
+                self.repository, row.labels_commit, self.declaration.path("labels", window)
             )
             scores = scan(
                 self.repository,
-                row["predictions_commit"],
+                row.predictions_commit,
                 self.declaration.path("predictions", window),
             )
             if self.declaration.task == "regression":
-                scores = self._with_features(scores, window, row["predictions_commit"])
+                scores = self._with_features(scores, window, row.predictions_commit)
         except ObjectNotFoundError:
             return None
         names = [*self._features, SCORE]

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 
@@ -19,18 +19,23 @@ from mlops_assets.drift.judgement import (
     insufficient,
     judge,
 )
-from mlops_assets.drift.past import COLUMNS, Finding, finding, past_of, read_finding
+from mlops_assets.drift.past import Finding, Row, finding, past_of, read_finding
 from mlops_assets.drift.reference import PREDICTION, windows_of
 from mlops_assets.drift.segments import Segments, by_segment, largest
 from mlops_assets.errors import ProfileError
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.learning.training_set import WINDOW
 from mlops_assets.monitoring.retention import merged_into
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.sketches.profile import Profile, profile, profile_segments
 
-Row = Mapping[str, Any]
+
+class Landed(NamedTuple):
+    """Of a window's newest batch."""
+
+    version: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class EarlierWindows(Protocol):
 
     @property
     def verdicts(self) -> Mapping[str, Row]:
-        """By window its newest verdict: `window`, and the columns of `drift.past`."""
+        """By window its newest verdict."""
 
     @property
     def landed(self) -> Container[str]:
@@ -168,9 +173,9 @@ def reference_for(
             "no window of the declared reference has all the features that the champion "
             "looks at; it was profiled before they were declared"
         )
-    if all(rows[name]["champion"] == scorer.version for name in names):
+    if all(rows[name].champion == scorer.version for name in names):
         columns.add(PREDICTION)
-    made_of = {name: rows[name]["profile"] for name in names}
+    made_of = {name: rows[name].profile for name in names}
     return earlier.reference(names, columns, own.importance), made_of
 
 
@@ -205,14 +210,14 @@ def unjudged(
 ) -> list[tuple[str, str]]:
     """Return the windows after the last that counts for a verdict, each with why."""
     windows = declaration.windows
-    last = max([scorer.window, *(str(row["window"]) for row in counted)])
+    last = max([scorer.window, *(row.window for row in counted)])
     found = []
     # a declaration that begins later now knows the champion's windows no more
     one = windows.key(windows.ends(last)) if windows.declares(last) else windows.start
     while one < window:
         if one not in rows:
             why = "landed, and was not judged" if one in earlier.landed else "never landed"
-        elif rows[one]["verdict"] == "insufficient":
+        elif rows[one].verdict == "insufficient":
             why = "was insufficient"
         else:
             why = "was judged by another policy"
@@ -236,12 +241,12 @@ class RecordedWindows:
     @property
     def verdicts(self) -> Mapping[str, Row]:
         """By window its newest verdict."""
-        return self.store.newest("verdicts", *COLUMNS, model=self.declaration.name)
+        return self.store.newest(kinds.Verdict, Row, model=self.declaration.name)
 
     @property
     def landed(self) -> Container[str]:
         """The windows with a batch."""
-        return self.store.newest("batches", "version", model=self.declaration.name)
+        return self.store.newest(kinds.Batch, Landed, model=self.declaration.name)
 
     def keep_reference(self, model: FittedModel, rows: pl.DataFrame) -> str:
         """Keep the reference of a champion that learnt from these rows; return the blob's id."""
@@ -280,15 +285,15 @@ class RecordedWindows:
 
     def finding(self, row: Row) -> Finding:
         """Return what was found of an earlier window; of older rows it stands in their detail."""
-        if row["finding"]:
-            return read_finding(row["finding"])
-        detail = self._detail(row["window"])
+        if row.finding:
+            return read_finding(row.finding)
+        detail = self._detail(row.window)
         judged = {
             name: (bool(part["exceeds"]), bool(part["prediction_exceeds"]))
             for name, part in detail["segments"].items()
             if part["verdict"] != "insufficient"
         }
-        return (bool(row["exceeds"]), bool(detail["prediction_exceeds"])), judged
+        return (bool(row.exceeds), bool(detail["prediction_exceeds"])), judged
 
     def profile(self, window: str) -> Profile:
         """Return a window's profile, with the scores that its champion gave.
@@ -298,7 +303,7 @@ class RecordedWindows:
             StoreError: it is there no more.
 
         """
-        return self._profile(window, self.verdicts[window]["profile"])
+        return self._profile(window, self.verdicts[window].profile)
 
     def reference(
         self, windows: Sequence[str], columns: AbstractSet[str], importance: Mapping[str, float]
@@ -329,8 +334,8 @@ class RecordedWindows:
         return Profile.from_bytes(self.store.blob(blob))
 
     def _detail(self, window: str) -> dict[str, Any]:
-        (row,) = self.store.latest("verdicts", model=self.declaration.name, window=window)
-        return dict(row["detail"])
+        (row,) = self.store.latest(kinds.Verdict, model=self.declaration.name, window=window)
+        return dict(row.detail)
 
 
 def _only(profiles: Mapping[str, Profile], names: AbstractSet[str]) -> dict[str, Profile]:
@@ -347,28 +352,29 @@ def record_parts(
 
     Return the profiles of its segments, by name.
     """
-    lines = [{**common, **dataclasses.asdict(line)} for line in judged.verdict.features]
-    store.add_many("distances", lines)
+    store.add_many(
+        [kinds.Distance(**common, **dataclasses.asdict(line)) for line in judged.verdict.features]
+    )
     rows = []
     for name, part in parts.items():
         verdict = judged.verdict.segments.get(name)
         rows.append(
-            {
+            kinds.Segment(
                 **common,
-                "segment": name,
-                "profile": store.add_blob(part.to_bytes()),
-                "rows": part.rows,
-                "score": verdict and verdict.score,
-                "score_limit": verdict and verdict.limit,
-                "exceeds": bool(verdict and verdict.exceeds),
-                "verdict": verdict.verdict if verdict else "insufficient",
-                "sentence": verdict.sentence if verdict else "judged as one of (others)",
-                "policy": judged.verdict.policy,
-                "warnings": list(verdict.warnings) if verdict else [],
-            }
+                segment=name,
+                profile=store.add_blob(part.to_bytes()),
+                rows=part.rows,
+                score=verdict.score if verdict else None,
+                score_limit=verdict.limit if verdict else None,
+                exceeds=bool(verdict and verdict.exceeds),
+                verdict=verdict.verdict if verdict else "insufficient",
+                sentence=verdict.sentence if verdict else "judged as one of (others)",
+                policy=judged.verdict.policy,
+                warnings=list(verdict.warnings) if verdict else [],
+            )
         )
-    store.add_many("segments", rows)
-    return {row["segment"]: row["profile"] for row in rows}
+    store.add_many(rows)
+    return {row.segment: row.profile for row in rows}
 
 
 def record(
@@ -404,21 +410,20 @@ def record(
         "segment_profiles": part_blobs,
     }
     store.add(
-        "verdicts",
-        {
+        kinds.Verdict(
             **common,
-            "batch_version": batch_version,
-            "profile": blob,
-            "reference": judged.reference,
-            "rows": verdict.rows,
-            "score": verdict.score,
-            "score_limit": verdict.limit,
-            "exceeds": verdict.exceeds,
-            "verdict": verdict.verdict,
-            "sentence": verdict.sentence,
-            "policy": verdict.policy,
-            "detail": detail,
-            "finding": finding(verdict),
-            "past": judged.past,
-        },
+            batch_version=batch_version,
+            profile=blob,
+            reference=judged.reference,
+            rows=verdict.rows,
+            score=verdict.score,
+            score_limit=verdict.limit,
+            exceeds=verdict.exceeds,
+            verdict=verdict.verdict,
+            sentence=verdict.sentence,
+            policy=verdict.policy,
+            detail=detail,
+            finding=finding(verdict),
+            past=judged.past,
+        )
     )

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from mlops_assets.batches.landing import KINDS, MAIN
 from mlops_assets.home import Home
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.versions import existing_repository
+
+_RECORDED = " UNION ".join(
+    f"SELECT model FROM {kind.KIND}"  # noqa: S608 - ours
+    for kind in (kinds.Batch, kinds.Verdict, kinds.Control)
+)
 
 
 def known_models(home: Home) -> list[str]:
     """Return the models of which the home holds anything."""
     found = set(Ledger(home.ledger).models())
     if home.store.is_dir():
-        for kind in ("batches", "verdicts", "controls"):
-            found |= {row["model"] for row in Store(home.store).rows(kind)}
+        found |= set(Store(home.store).query(_RECORDED)["model"])
     repository = existing_repository(home.repository, home.cache)
     if repository is not None:
         for name, head in repository.branches("landing-"):

@@ -10,13 +10,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from mlops_assets.declaration import Declaration, load
 from mlops_assets.declaration.windows import known_zone
 from mlops_assets.errors import DeclarationError
 from mlops_assets.features.expressions import code_version
 from mlops_assets.monitoring.measure import measure
+from mlops_assets.records import kinds
 
 if TYPE_CHECKING:
     from mlops_assets.records.store import Store
@@ -109,6 +110,20 @@ class Meaning:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
+class Figured(Protocol):
+    """A record of figures, or some of its fields; with `metric`, or `measure`, as they are of."""
+
+    @property
+    def meaning(self) -> str | None:
+        """What the figures mean, as a digest; None in older homes."""
+
+
+class JudgedBy(NamedTuple):
+    """Of a window's newest verdict."""
+
+    policy: str
+
+
 @dataclass(frozen=True)
 class Series:
     """Which recorded figures of a model are of the meaning that is declared now.
@@ -139,7 +154,7 @@ class Series:
         known = recorded(store, model)
         return cls(known[-1], known[0]) if known else None
 
-    def holds(self, figures: Figures, row: Mapping[str, Any] | None) -> bool:
+    def holds(self, figures: Figures, row: Figured | None) -> bool:
         """Say whether a row's figures mean what is declared now."""
         return row is not None and self.meaning_of(figures, row) == self.digest(figures)
 
@@ -149,13 +164,13 @@ class Series:
             self._digests[figures, ""] = self.now.digest(figures)
         return self._digests[figures, ""]
 
-    def meaning_of(self, figures: Figures, row: Mapping[str, Any]) -> str:
+    def meaning_of(self, figures: Figures, row: Figured) -> str:
         """Return the digest of what a row's figures mean."""
-        if row["meaning"]:
-            return str(row["meaning"])
+        if row.meaning:
+            return row.meaning
         if figures == "labels":
             return self.first.digest(figures)
-        unit = str(row["metric" if figures == "performance" else "measure"])
+        unit = str(getattr(row, "metric" if figures == "performance" else "measure"))
         if (figures, unit) not in self._digests:
             first = replace(self.first, metric=unit, measure=unit)  # one of both is left out
             self._digests[figures, unit] = first.digest(figures)
@@ -193,9 +208,9 @@ def windows_of(declaration: Declaration) -> dict[str, Any]:
 def recorded(store: Store, model: str) -> list[Meaning]:
     """Return the meanings that were in force, the oldest first."""
     rows = sorted(
-        store.rows("meanings", model=model), key=lambda row: (row["recorded_at"], row["event_id"])
+        store.rows(kinds.Meaning, model=model), key=lambda row: (row.recorded_at, row.event_id)
     )
-    return [Meaning.recorded(row["parts"]) for row in rows]
+    return [Meaning.recorded(row.parts) for row in rows]
 
 
 def begin(declaration: Declaration, store: Store) -> None:
@@ -220,7 +235,7 @@ def remember(declaration: Declaration, store: Store) -> None:
     now = Meaning.declared(declaration)
     known = recorded(store, declaration.name)
     if not known or known[-1] != now:
-        store.add("meanings", {"model": declaration.name, "parts": now.parts})
+        store.add(kinds.Meaning(model=declaration.name, parts=now.parts))
 
 
 def differences(before: Meaning, now: Meaning) -> list[str]:
@@ -271,10 +286,10 @@ def other_windows(declaration: Declaration, store: Store) -> str:
 
 def _judged_length(declaration: Declaration, store: Store) -> float | None:
     """Return how many windows a year had when one was last judged, in homes from before meanings."""
-    rows = store.newest("verdicts", "policy", model=declaration.name)
+    rows = store.newest(kinds.Verdict, JudgedBy, model=declaration.name)
     if not rows:
         return None
-    policy = str(rows[max(rows)]["policy"])
+    policy = rows[max(rows)].policy
     if not store.has_blob(policy):
         return None
     return float(json.loads(store.blob(policy))["windows_per_year"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -14,6 +14,7 @@ from mlops_assets.learning.training import SCORE
 from mlops_assets.learning.training_set import TARGET
 from mlops_assets.monitoring.estimators import Estimates
 from mlops_assets.monitoring.meaning import Series
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.versions import Repository
 from mlops_assets.words import counted
@@ -72,21 +73,20 @@ def estimate(
     path = declaration.path("predictions", window)
     checksum = estimates.repository.stat(predictions_commit, path).checksum
     store.add(
-        "estimates",
-        {
-            "model": declaration.name,
-            "window": window,
-            "champion": version,
-            "method": estimates.method,
-            "metric": metric,
-            "value": found.value,
-            "reason": found.reason,
-            "rows": found.rows,
-            "estimator": found.estimator,
-            "made_of": list(found.made_of),
-            "predictions_version": checksum,
-            "meaning": estimates.meaning,
-        },
+        kinds.Estimate(
+            model=declaration.name,
+            window=window,
+            champion=version,
+            method=estimates.method,
+            metric=metric,
+            value=found.value,
+            reason=found.reason,
+            rows=found.rows,
+            estimator=found.estimator,
+            made_of=list(found.made_of),
+            predictions_version=checksum,
+            meaning=estimates.meaning,
+        )
     )
     trusted = f"its labels are trusted from {declaration.matures(window):%Y-%m-%d %H:%M} on"
     said = f"{metric} can't be estimated: {found.reason}; {trusted}"
@@ -124,24 +124,24 @@ def measure(
     mean: Any = known[TARGET].cast(pl.Float64).mean() if known.height else None
     mean = None if mean is None else float(mean)
     error = judge_estimate(store, declaration, window, version, scores, value)
-    measured = {
-        "model": declaration.name,
-        "window": window,
-        "champion": version,
-        "metric": metric.name,
-        "value": value,
-        "rows": known.height,
-        "base_rate": mean,
-        "predictions_version": scores,
-        "labels_version": labels,
-        "predictions_commit": predictions_commit,
-        "labels_commit": labels_commit,
-        "batch_version": batch,
-        "meaning": estimates.meaning,
-    }
+    measured = kinds.Performance(
+        model=declaration.name,
+        window=window,
+        champion=version,
+        metric=metric.name,
+        value=value,
+        rows=known.height,
+        base_rate=mean,
+        predictions_version=scores,
+        labels_version=labels,
+        predictions_commit=predictions_commit,
+        labels_commit=labels_commit,
+        batch_version=batch,
+        meaning=estimates.meaning,
+    )
     if not other_task:
         estimates.learn_from_matured(measured)
-    store.add("performance", measured)
+    store.add(measured)
     undefined = f"undefined on {known.height:,} labelled rows: none, or of one class only"
     if other_task:
         undefined = f"undefined: {other_task}"
@@ -160,6 +160,15 @@ def measure(
         undefined=undefined if value is None else "",
         predictions_version=scores,
     )
+
+
+class Compared(NamedTuple):
+    """Of a window's newest estimate."""
+
+    window: str
+    error: float | None
+    metric: str
+    meaning: str | None
 
 
 def labelled_rows(
@@ -183,20 +192,18 @@ def judge_estimate(
 ) -> float | None:
     """Write beside a window's estimate what was measured, and return its error."""
     rows = store.latest(
-        "estimates",
+        kinds.Estimate,
         model=declaration.name,
         window=window,
         champion=version,
         predictions_version=predictions_version,
     )
-    if not rows or rows[-1]["value"] is None or value is None:
+    if not rows or rows[-1].value is None or value is None:
         return None
     if not Series.of(declaration, store).holds("performance", rows[-1]):
         return None  # what was estimated is another figure
-    own = ("event_id", "record_id", "recorded_at")
-    row = {name: figure for name, figure in rows[-1].items() if name not in own}
-    error = float(row["value"]) - value
-    store.add("estimates", {**row, "measured": value, "error": error})
+    error = rows[-1].value - value
+    store.add(replace(rows[-1], measured=value, error=error))
     return error
 
 
@@ -204,13 +211,11 @@ def accuracy(store: Store, declaration: Declaration, window: str) -> str:
     """Say how far earlier estimates were off."""
     series = Series.of(declaration, store)
     errors = [
-        abs(row["error"])
-        for row in store.newest(
-            "estimates", "error", "metric", "meaning", model=declaration.name
-        ).values()
-        if row["window"] < window
-        and row["error"] is not None
-        and row["metric"] == declaration.metric
+        abs(row.error)
+        for row in store.newest(kinds.Estimate, Compared, model=declaration.name).values()
+        if row.window < window
+        and row.error is not None
+        and row.metric == declaration.metric
         and series.holds("performance", row)
     ]
     if not errors:

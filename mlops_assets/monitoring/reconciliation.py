@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mlops_assets.declaration import Declaration
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
 
@@ -32,7 +33,7 @@ def reconcile(
     """
     name = declaration.name
     entries = ledger.entries(name)
-    answered = {row["cause"] for row in store.latest("outcomes", model=name)}
+    answered = {row.cause for row in store.latest(kinds.Outcome, model=name)}
     decided = [entry for entry in entries if entry.event != "retired"]  # which answers no cause
     unfinished = [entry for entry in decided if entry.cause not in answered]
     if not unfinished:
@@ -41,16 +42,15 @@ def reconcile(
     registry().set_champion(name, champion.version if champion else None)
     for entry in unfinished:
         store.add(
-            "outcomes",
-            {
-                "model": name,
-                "cause": entry.cause,
-                "window": entry.window,
-                "promoted": entry.event == "promoted",
-                "version": entry.version,
-                "reason": entry.reason,
-                "run_id": "",
-                "minutes": None,
-            },
+            kinds.Outcome(
+                model=name,
+                cause=entry.cause,
+                window=entry.window,
+                promoted=entry.event == "promoted",
+                version=entry.version,
+                reason=entry.reason,
+                run_id="",
+                minutes=None,
+            )
         )
     return [entry.cause for entry in unfinished]

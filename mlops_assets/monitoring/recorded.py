@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
 from mlops_assets.batches.maturity import LandedWindows
 from mlops_assets.decisions.learnable import Labelled
@@ -15,8 +15,27 @@ from mlops_assets.monitoring.controls import newest_pause
 from mlops_assets.monitoring.meaning import Series
 from mlops_assets.monitoring.situation import Champion, Retraining, Runs, WindowVerdict
 from mlops_assets.monitoring.staleness import compared_so_far
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
+
+
+class Measured(NamedTuple):
+    """Of a window's newest performance."""
+
+    champion: int
+    value: float | None
+    metric: str
+    meaning: str | None
+
+
+class Counted(NamedTuple):
+    """Of a window's newest labels."""
+
+    rows: int
+    positives: int | None
+    unknown: int
+    meaning: str | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +74,7 @@ class RecordedSituation:
     @cached_property
     def retrainings(self) -> list[Retraining]:
         """Those that ended, oldest first; letting an old version go is none."""
-        took = {row["cause"]: row["minutes"] or 0.0 for row in self._outcomes}
+        took = {row.cause: row.minutes or 0.0 for row in self._outcomes}
         return [
             Retraining(
                 window=entry.window,
@@ -73,19 +92,19 @@ class RecordedSituation:
     @property
     def requests(self) -> dict[str, str]:
         """What persons asked for: cause -> who and why, in words."""
-        rows = self.store.rows("controls", model=self.declaration.name, action="retrain")
-        return {f"manual:{row['requested_at']}": asked(row) for row in rows}
+        rows = self.store.rows(kinds.Control, model=self.declaration.name, action="retrain")
+        return {f"manual:{row.requested_at}": asked(row) for row in rows}
 
     @cached_property
     def answered(self) -> set[str]:
         """The causes that ended in a promotion, a refusal or a cancelled run."""
-        return {*(row["cause"] for row in self._outcomes), *(cause for cause, _ in self.cancelled)}
+        return {*(row.cause for row in self._outcomes), *(cause for cause, _ in self.cancelled)}
 
     @cached_property
     def cancelled(self) -> list[tuple[str, str]]:
         """Cause and window of each retraining that a person cancelled."""
-        rows = self.store.latest("decisions", model=self.declaration.name, code="cancelled")
-        return [(row["cause"], row["window"]) for row in rows]
+        rows = self.store.latest(kinds.Decision, model=self.declaration.name, code="cancelled")
+        return [(row.cause, row.window) for row in rows]
 
     @property
     def paused(self) -> str | None:
@@ -94,18 +113,18 @@ class RecordedSituation:
 
     def verdict(self, window: str) -> WindowVerdict | None:
         """Return the drift verdict of a window that the champion scored, if it did."""
-        rows = self.store.latest("verdicts", model=self.declaration.name, window=window)
-        if not rows or self.champion is None or rows[-1]["champion"] != self.champion.version:
+        rows = self.store.latest(kinds.Verdict, model=self.declaration.name, window=window)
+        if not rows or self.champion is None or rows[-1].champion != self.champion.version:
             return None
         row = rows[-1]
-        return WindowVerdict(row["verdict"], row["sentence"], row["batch_version"])
+        return WindowVerdict(row.verdict, row.sentence, row.batch_version)
 
     def metric(self, window: str) -> float | None:
         """Return the measured metric of the champion's scores of a window; None: there is none."""
         row = self._measured.get(window)
-        if row is None or self.champion is None or row["champion"] != self.champion.version:
+        if row is None or self.champion is None or row.champion != self.champion.version:
             return None
-        return row["value"] if self._series.holds("performance", row) else None
+        return row.value if self._series.holds("performance", row) else None
 
     def twins(self, window: str) -> Comparison | None:
         """Return what a retraining before a window would have earned there; None: not judged."""
@@ -116,25 +135,23 @@ class RecordedSituation:
         row = self._labels.get(window)
         if row is None or not self._series.holds("labels", row):
             return None
-        return Labelled(row["rows"] - row["unknown"], row["positives"])
+        return Labelled(row.rows - row.unknown, row.positives)
 
     @cached_property
     def _series(self) -> Series:
         return Series.of(self.declaration, self.store)
 
     @cached_property
-    def _outcomes(self) -> list[dict[str, Any]]:
-        return self.store.latest("outcomes", model=self.declaration.name)
+    def _outcomes(self) -> list[kinds.Outcome]:
+        return self.store.latest(kinds.Outcome, model=self.declaration.name)
 
     @cached_property
-    def _measured(self) -> Mapping[Any, Mapping[str, Any]]:
-        columns = ("champion", "value", "metric", "meaning")
-        return self.store.newest("performance", *columns, model=self.declaration.name)
+    def _measured(self) -> Mapping[str, Measured]:
+        return self.store.newest(kinds.Performance, Measured, model=self.declaration.name)
 
     @cached_property
-    def _labels(self) -> Mapping[Any, Mapping[str, Any]]:
-        columns = ("rows", "positives", "unknown", "meaning")
-        return self.store.newest("labels", *columns, model=self.declaration.name)
+    def _labels(self) -> Mapping[str, Counted]:
+        return self.store.newest(kinds.Labels, Counted, model=self.declaration.name)
 
     @cached_property
     def _compared(self) -> dict[str, Comparison]:
@@ -142,14 +159,14 @@ class RecordedSituation:
         return compared_so_far(self.declaration, self.store, self._series, self.in_force)
 
 
-def asked(row: Mapping[str, Any]) -> str:
+def asked(row: kinds.Control) -> str:
     """Say who asked for a retraining, and why."""
-    return f"{row['by']} asked for it" + (f": {row['reason']}" if row["reason"] else "")
+    return f"{row.by} asked for it" + (f": {row.reason}" if row.reason else "")
 
 
 def paused(store: Store, model: str) -> str | None:
     """Say who paused the model and why, or None."""
     row = newest_pause(store, model)
-    if row is None or row["action"] == "resume":
+    if row is None or row.action == "resume":
         return None
-    return f"paused by {row['by']}" + (f" ({row['reason']})" if row["reason"] else "")
+    return f"paused by {row.by}" + (f" ({row.reason})" if row.reason else "")

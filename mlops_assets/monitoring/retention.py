@@ -11,11 +11,11 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from mlops_assets.declaration import Declaration
 from mlops_assets.declaration.sections import Drift
 from mlops_assets.errors import StoreError
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.sketches.profile import Profile
 
@@ -103,8 +103,8 @@ def is_due(declaration: Declaration, window: str) -> bool:
 def merged_into(store: Store, model: str, window: str) -> str | None:
     """Return the month into whose profile that of a window was merged, if it was."""
     period = _period(window)
-    rows = store.latest("merged_profiles", model=model, period=period, segment=WHOLE)
-    return period if any(window in row["windows"] for row in rows) else None
+    rows = store.latest(kinds.MergedProfile, model=model, period=period, segment=WHOLE)
+    return period if any(window in row.windows for row in rows) else None
 
 
 @dataclass
@@ -116,7 +116,7 @@ class _History:
 
     newest: dict[str, dict[str, str]]
     replaced: dict[str, list[str]]
-    months: dict[tuple[str, str], Mapping[str, Any]]
+    months: dict[tuple[str, str], kinds.MergedProfile]
 
     @classmethod
     def read(cls, store: Store, model: str) -> _History:
@@ -133,16 +133,15 @@ class _History:
             now = {WHOLE: whole, **json.loads(parts or "{}")}
             newest[window] = now
             replaced[window] = sorted({row[1] for row in rows} - set(now.values()))
-        months: dict[tuple[str, str], Mapping[str, Any]] = {
-            (row["period"], row["segment"]): row
-            for row in store.latest("merged_profiles", model=model)
+        months: dict[tuple[str, str], kinds.MergedProfile] = {
+            (row.period, row.segment): row for row in store.latest(kinds.MergedProfile, model=model)
         }
         return cls(newest, replaced, months)
 
     def held(self, window: str) -> str | None:
         """Return the profile of all its rows with which a window was merged, if it was."""
         month = self.months.get((_period(window), WHOLE))
-        return month["windows"][window][0] if month and window in month["windows"] else None
+        return month.windows[window][0] if month and window in month.windows else None
 
     def is_merged(self, window: str) -> bool:
         """Whether its month holds what the newest verdict is of."""
@@ -151,7 +150,7 @@ class _History:
     def removable(self) -> Iterator[str]:
         """Yield the profiles of merged windows, there or not."""
         for row in self.months.values():
-            for window, profiles in row["windows"].items():
+            for window, profiles in row.windows.items():
                 if window not in self.newest or self.is_merged(window):
                     yield from profiles
 
@@ -163,7 +162,7 @@ class _History:
             if not self.is_merged(window):
                 yield from self.replaced[window]
         for row in self.months.values():
-            yield row["profile"]
+            yield row.profile
         for window, made_of, profile in store.query(_REFERENCES, [model]).iter_rows():
             if not self.is_merged(window):
                 yield profile
@@ -193,9 +192,9 @@ def _compacted(
                 new.append(window)
         if new and (len(new) > 1 or (period, WHOLE) in history.months):
             rows = _merge(store, model, period, new, history, rehearse=rehearse)
-            history.months.update({(period, row["segment"]): row for row in rows})
+            history.months.update({(period, row.segment): row for row in rows})
             whole = history.months[period, WHOLE]
-            months.append(Month(period, tuple(whole["windows"]), whole["rows"], len(rows) - 1))
+            months.append(Month(period, tuple(whole.windows), whole.rows, len(rows) - 1))
     needed = set(history.needed(store, model, protected))
     removed = _remove(store, model, history, needed, grace, rehearse=rehearse)
     return Compaction(before, tuple(months), kept, len(removed), sum(removed))
@@ -209,30 +208,30 @@ def _merge(
     history: _History,
     *,
     rehearse: bool,
-) -> list[dict[str, Any]]:
+) -> list[kinds.MergedProfile]:
     """Merge windows into their month, and record that; return the rows of the month."""
     rows = []
     for segment in sorted({segment for window in new for segment in history.newest[window]}):
         of_it = [window for window in new if segment in history.newest[window]]
         month = history.months.get((period, segment))
         blobs = [history.newest[window][segment] for window in of_it]
-        earlier = [month["profile"]] if month else []
+        earlier = [month.profile] if month else []
         merged = Profile.merge(Profile.from_bytes(store.blob(name)) for name in earlier + blobs)
-        windows = dict(month["windows"]) if month else {}
+        windows = dict(month.windows) if month else {}
         for window, blob in zip(of_it, blobs, strict=True):
             windows[window] = [blob, *(history.replaced[window] if segment == WHOLE else [])]
         rows.append(
-            {
-                "model": model,
-                "period": period,
-                "segment": segment,
-                "profile": merged.hash if rehearse else store.add_blob(merged.to_bytes()),
-                "rows": merged.rows,
-                "windows": dict(sorted(windows.items())),
-            }
+            kinds.MergedProfile(
+                model=model,
+                period=period,
+                segment=segment,
+                profile=merged.hash if rehearse else store.add_blob(merged.to_bytes()),
+                rows=merged.rows,
+                windows=dict(sorted(windows.items())),
+            )
         )
     if not rehearse:
-        store.add_many("merged_profiles", rows)
+        store.add_many(rows)
     return rows
 
 

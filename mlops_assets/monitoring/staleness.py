@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import polars as pl
 
@@ -32,6 +32,7 @@ from mlops_assets.monitoring.meaning import Series
 from mlops_assets.monitoring.measure import kpi, measure
 from mlops_assets.monitoring.rows import features_of
 from mlops_assets.monitoring.twins import Twins
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 
@@ -55,7 +56,7 @@ def measure_staleness(
     window: str,
     commits: Mapping[str, str],
     warn: Callable[[str], None],
-) -> tuple[dict[str, Any], Staleness]:
+) -> tuple[kinds.Staleness, Staleness]:
     """Compare the twins on a window with mature labels, and record what waiting has cost by then.
 
     Args:
@@ -80,39 +81,40 @@ def measure_staleness(
     found = judged.comparison
     compared = compared_so_far(declaration, records, series, entry) | {window: found}
     standing = stand(declaration, landed, entry.window, window, compared.get)
-    row = {
-        "model": declaration.name,
-        "window": window,
-        "champion": entry.version,
-        "since": entry.window,
-        "measure": measure(declaration),
-        "months": months(declaration),
-        "fresh": found.fresh,
-        "served": found.champion,
-        "gain": found.gain,
-        "reason": found.reason,
-        "rows": found.rows,
-        "policy": policy(declaration).hash,
-        "fresh_twin": judged.fresh,
-        "champion_twin": judged.champion,
-        "champion_twin_blob": judged.blob,
-        "batch_version": versions.stat(
+    assert entry.version is not None, "it is a promotion's"
+    row = kinds.Staleness(
+        model=declaration.name,
+        window=window,
+        champion=entry.version,
+        since=entry.window,
+        measure=measure(declaration),
+        months=months(declaration),
+        fresh=found.fresh,
+        served=found.champion,
+        gain=found.gain,
+        reason=found.reason,
+        rows=found.rows,
+        policy=policy(declaration).hash,
+        fresh_twin=judged.fresh,
+        champion_twin=judged.champion,
+        champion_twin_blob=judged.blob,
+        batch_version=versions.stat(
             commits["features"], declaration.path("batches", window)
         ).checksum,
-        "labels_version": versions.stat(
+        labels_version=versions.stat(
             commits["labels"], declaration.path("labels", window)
         ).checksum,
-        "features_commit": commits["features"],
-        "labels_commit": commits["labels"],
-        "known_commit": judged.commit,
-        "meaning": series.digest("staleness"),
-        "cost": standing.cost,
-        "total": standing.total,
-        "rate": standing.rate,
-        "due": standing.due,
-        "sentence": standing.sentence,
-    }
-    records.add("staleness", row)
+        features_commit=commits["features"],
+        labels_commit=commits["labels"],
+        known_commit=judged.commit,
+        meaning=series.digest("staleness"),
+        cost=standing.cost,
+        total=standing.total,
+        rate=standing.rate,
+        due=standing.due,
+        sentence=standing.sentence,
+    )
+    records.add(row)
     return row, standing
 
 
@@ -180,18 +182,29 @@ def not_compared(rows: pl.DataFrame, reason: str) -> Comparison:
     return Comparison(None, None, None, int(rows[TARGET].count()), reason)
 
 
+class Compared(NamedTuple):
+    """Of a window's newest comparison."""
+
+    champion: int
+    since: str
+    measure: str
+    meaning: str | None
+    fresh: float | None
+    served: float | None
+    gain: float | None
+    rows: int
+    reason: str
+
+
 def compared_so_far(
     declaration: Declaration, store: Store, series: Series, entry: Entry
 ) -> dict[str, Comparison]:
     """Return by window how the twins did that stood for an entry's champion and a retraining."""
-    columns = (
-        "champion", "since", "measure", "meaning", "fresh", "served", "gain", "rows", "reason",
-    )  # fmt: skip
-    rows = store.newest("staleness", *columns, model=declaration.name)
+    rows = store.newest(kinds.Staleness, Compared, model=declaration.name)
     return {
-        window: Comparison(row["fresh"], row["served"], row["gain"], row["rows"], row["reason"])
+        window: Comparison(row.fresh, row.served, row.gain, row.rows, row.reason)
         for window, row in rows.items()
-        if (row["champion"], row["since"]) == (entry.version, entry.window)
+        if (row.champion, row.since) == (entry.version, entry.window)
         and series.holds("staleness", row)
     }
 

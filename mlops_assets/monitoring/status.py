@@ -16,6 +16,7 @@ from mlops_assets.monitoring.controls import newest_pause
 from mlops_assets.monitoring.due import Agenda, agenda
 from mlops_assets.monitoring.given_up import retraining_given_up
 from mlops_assets.monitoring.meaning import Series, other_windows
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.versions import Repository, existing_repository
@@ -70,22 +71,24 @@ def of_model(
     """Return one model's part, as far as it follows from what was recorded of it."""
     entries = ledger.entries(model)
     champion = ledger.champion(model)
-    decisions = store.rows("decisions", model=model)
+    decisions = store.rows(kinds.Decision, model=model)
     # what was given up, and done after all
-    done = {row["cause"] for row in store.latest("decisions", model=model) if row["code"] == "done"}
+    done = {row.cause for row in store.latest(kinds.Decision, model=model) if row.code == "done"}
     decided = [entry for entry in entries if entry.event in ("promoted", "refused")]
     first = next((entry for entry in decided if entry.event == "promoted"), None)
     series = series_of(model, store, declaration)
-    measured, estimated = (
-        {
-            row["window"]: row
-            for row in store.latest(kind, model=model)
-            if series is None or series.holds("performance", row)
-        }
-        for kind in ("performance", "estimates")
-    )
-    rows = {row["window"]: row["rows"] for row in store.latest("batches", model=model)}
-    verdicts = store.latest("verdicts", model=model)
+    measured = {
+        row.window: row
+        for row in store.latest(kinds.Performance, model=model)
+        if series is None or series.holds("performance", row)
+    }
+    estimated = {
+        row.window: row
+        for row in store.latest(kinds.Estimate, model=model)
+        if series is None or series.holds("performance", row)
+    }
+    rows = {row.window: row.rows for row in store.latest(kinds.Batch, model=model)}
+    verdicts = store.latest(kinds.Verdict, model=model)
     newest = newest_pause(store, model)
     waiting = landings(repository, model) if repository else []
     ahead = Agenda((), ())
@@ -97,42 +100,40 @@ def of_model(
         "every": declaration.windows.every if declaration else None,
         "metric": declaration.metric
         if declaration
-        else next((row["metric"] for row in reversed(measured.values())), None),
+        else next((row.metric for row in reversed(measured.values())), None),
         "champion": champion
-        and as_champion(champion, declaration, [row["window"] for row in verdicts]),
+        and as_champion(champion, declaration, [row.window for row in verdicts]),
         "first_training": first and as_retraining(first),
         "retrainings": [
             as_retraining(entry) for entry in decided if first and entry.number > first.number
         ],
         "held_back": [
-            {"window": row["window"], "trigger": row["trigger"], "reason": row["reason"]}
+            {"window": row.window, "trigger": row.trigger, "reason": row.reason}
             for row in decisions
-            if row["decision"] == "held_back" and row["cause"] not in done
+            if row.decision == "held_back" and row.cause not in done
         ],
         "given_up": as_given_up(retraining_given_up(store, model)),
         "missing": [
-            {"window": row["window"], "reason": row["reason"]}
-            for row in store.latest("decisions", model=model, trigger="missing")
-            if row["code"] != "arrived"
+            {"window": row.window, "reason": row.reason}
+            for row in store.latest(kinds.Decision, model=model, trigger="missing")
+            if row.code != "arrived"
         ],
         "windows": [
             {
-                "window": row["window"],
-                "rows": rows.get(row["window"], row["rows"]),
-                "verdict": row["verdict"],
-                "metric": measured[row["window"]]["value"] if row["window"] in measured else None,
-                "estimate": estimated[row["window"]]["value"]
-                if row["window"] in estimated
-                else None,
-                "version": row["champion"],
-                "score": row["score"],
-                "limit": row["score_limit"],
-                "sentence": row["sentence"],
+                "window": row.window,
+                "rows": rows.get(row.window, row.rows),
+                "verdict": row.verdict,
+                "metric": measured[row.window].value if row.window in measured else None,
+                "estimate": estimated[row.window].value if row.window in estimated else None,
+                "version": row.champion,
+                "score": row.score,
+                "limit": row.score_limit,
+                "sentence": row.sentence,
             }
             for row in verdicts
         ],
-        "reference": verdicts[-1]["detail"].get("budget_short") if verdicts else None,
-        "paused": newest if newest and newest["action"] == "pause" else None,
+        "reference": verdicts[-1].detail.get("budget_short") if verdicts else None,
+        "paused": dict(vars(newest)) if newest and newest.action == "pause" else None,
         "refused": [
             {
                 "kind": one.kind,
@@ -161,9 +162,9 @@ def of_model(
         "other_target": (champion and series and series.unlike(champion)) or None,
         "other_windows": (declaration and other_windows(declaration, store)) or None,
         "declared_otherwise": [
-            {"window": row["window"], "reason": row["reason"]}
+            {"window": row.window, "reason": row.reason}
             for row in decisions
-            if row["trigger"] == "declaration"
+            if row.trigger == "declaration"
         ],
     }
 
@@ -290,11 +291,11 @@ def as_champion(entry: Entry, declaration: Declaration | None, judged: list[str]
     }
 
 
-def as_given_up(decided: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def as_given_up(decided: kinds.Decision | None) -> dict[str, Any] | None:
     """Return a retraining that is tried no more as others read it."""
     if decided is None:
         return None
-    return {name: decided[name] for name in ("window", "trigger", "reason")}
+    return {"window": decided.window, "trigger": decided.trigger, "reason": decided.reason}
 
 
 def as_retraining(entry: Entry) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import NamedTuple
 
 import polars as pl
 
@@ -27,6 +28,7 @@ from mlops_assets.learning.training import LEARNING_VERSION, FittedModel
 from mlops_assets.learning.training_set import TARGET, WINDOW
 from mlops_assets.learning.twins import MOST_ROWS, PARAMETERS, ROUNDS, draws, fit_twin
 from mlops_assets.monitoring.rows import features_of
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.versions import Repository
@@ -58,6 +60,13 @@ class TwinRows:
     labelled: tuple[float, ...]
 
 
+class KeptTwin(NamedTuple):
+    """Of a window's newest comparison."""
+
+    champion_twin: str | None
+    champion_twin_blob: str | None
+
+
 @dataclass
 class Twins:
     """Makes the twins of one model, or finds them."""
@@ -87,8 +96,8 @@ class Twins:
 
         """
         declaration = self.declaration
-        came = self.store.rows("batches", model=declaration.name, window=window)
-        commit = came[0]["commit_id"] if came else self.repository.resolve(MAIN)
+        came = self.store.rows(kinds.Batch, model=declaration.name, window=window)
+        commit = came[0].commit_id if came else self.repository.resolve(MAIN)
         landed = self._landed(commit)
         return Known(
             commit, {one: landed[one] for one in known_before(declaration, landed, window)}
@@ -145,13 +154,11 @@ class Twins:
 
         One that is damaged or gone is made again, and `warn` is told.
         """
-        rows = self.store.newest(
-            "staleness", "champion_twin", "champion_twin_blob", model=self.declaration.name
-        )
-        compared = [window for window, row in rows.items() if row["champion_twin"] == mark]
+        rows = self.store.newest(kinds.Staleness, KeptTwin, model=self.declaration.name)
+        compared = [window for window, row in rows.items() if row.champion_twin == mark]
         if not compared:
             return None
-        blob = str(rows[max(compared)]["champion_twin_blob"])
+        blob = str(rows[max(compared)].champion_twin_blob)
         try:
             return FittedModel.from_bytes(self.store.blob(blob)), blob
         except StoreError as error:

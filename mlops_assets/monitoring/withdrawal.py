@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mlops_assets.batches.landing import Kind
 from mlops_assets.batches.withdrawing import Withdrawal, withdraw
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import HomeError
-from mlops_assets.records.kinds import kind_named
-from mlops_assets.records.record import fields_of
+from mlops_assets.records import kinds
+from mlops_assets.records.record import Record, fields_of
 from mlops_assets.records.store import Store
 from mlops_assets.sketches.profile import Profile
 from mlops_assets.versions import Repository
 
 #: of each kind of record, what is left of a window without rows
-_NOTHING: Mapping[str, Mapping[str, Any]] = {
-    "batches": {"rows": 0},
-    "labels": {"rows": 0, "unknown": 0},
-    "performance": {"value": None, "base_rate": None, "rows": 0},
-    "estimates": {"value": None, "measured": None, "error": None, "rows": 0},
-    "staleness": {"fresh": None, "served": None, "gain": None, "rows": 0, "due": False},
-    "verdicts": {
+_NOTHING: Mapping[type[Record], Mapping[str, Any]] = {
+    kinds.Batch: {"rows": 0},
+    kinds.Labels: {"rows": 0, "unknown": 0},
+    kinds.Performance: {"value": None, "base_rate": None, "rows": 0},
+    kinds.Estimate: {"value": None, "measured": None, "error": None, "rows": 0},
+    kinds.Staleness: {"fresh": None, "served": None, "gain": None, "rows": 0, "due": False},
+    kinds.Verdict: {
         "rows": 0,
         "score": None,
         "score_limit": None,
@@ -30,18 +31,24 @@ _NOTHING: Mapping[str, Mapping[str, Any]] = {
         "verdict": "insufficient",
         "finding": None,
         "past": None,
-        "detail": {
-            "prediction_exceeds": False,
-            "segments": {},
-            "segment_profiles": {},
-            "warnings": [],
-            "unjudged": {},
-            "reference_windows": {},
-        },
     },
 }
-_OF_BATCH = ("batches", "verdicts", "performance", "estimates", "staleness")
-_OF_LABELS = ("labels", "performance", "staleness")
+_NO_DETAIL: Mapping[str, Any] = {
+    "prediction_exceeds": False,
+    "segments": {},
+    "segment_profiles": {},
+    "warnings": [],
+    "unjudged": {},
+    "reference_windows": {},
+}
+_OF_BATCH: Sequence[type[Record]] = (
+    kinds.Batch,
+    kinds.Verdict,
+    kinds.Performance,
+    kinds.Estimate,
+    kinds.Staleness,
+)
+_OF_LABELS: Sequence[type[Record]] = (kinds.Labels, kinds.Performance, kinds.Staleness)
 
 
 def withdraw_window(
@@ -107,16 +114,15 @@ def record_withdrawal(store: Store, model: str, done: Withdrawal, *, by: str, re
     sentence = sentence_of(by, reason)
     versions = {f"{'batch' if done.kind == 'batches' else 'labels'}_version": done.version}
     for kind in _OF_BATCH if done.kind == "batches" else _OF_LABELS:
-        for row in store.latest(kind, model=model, window=done.window):
-            names = {field.name for field in fields_of(kind_named(kind))}
+        names = {field.name for field in fields_of(kind)}
+        for record in store.latest(kind, model=model, window=done.window):
             said: dict[str, Any] = {"sentence": sentence, "reason": sentence, **versions}
-            if kind == done.kind:
+            if done.kind == kind.KIND:
                 said = {"version": done.version, "commit_id": done.commit}
-            if kind == "verdicts":
+            if isinstance(record, kinds.Verdict):
                 said["profile"] = store.add_blob(Profile({}).to_bytes())
-                said["detail"] = {**row["detail"], **_NOTHING[kind]["detail"]}
-            if row.get("positives") is not None:
+                said["detail"] = {**record.detail, **_NO_DETAIL}
+            if isinstance(record, kinds.Labels) and record.positives is not None:
                 said["positives"] = 0
-            kept = {name: value for name, value in row.items() if name in names}
             new = {name: value for name, value in said.items() if name in names}
-            store.add(kind, {**kept, **_NOTHING[kind], **new})
+            store.add(replace(record, **{**_NOTHING[kind], **new}))

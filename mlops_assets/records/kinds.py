@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from mlops_assets.errors import UnknownNameError
 from mlops_assets.records.record import Record
 
 
@@ -504,10 +503,3 @@ KINDS: Mapping[str, type[Record]] = {
         Control,
     )
 }
-
-
-def kind_named(name: str) -> type[Record]:
-    """Return the kind that files and the index call so; raises UnknownNameError for another."""
-    if name not in KINDS:
-        raise UnknownNameError.among("kind of record", name, KINDS)
-    return KINDS[name]

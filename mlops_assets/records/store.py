@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 import polars as pl
@@ -29,14 +29,11 @@ from mlops_assets.records.backend import IndexedBackend
 from mlops_assets.records.file import Content, Opened
 from mlops_assets.records.folder import BlobFolder, RecordFolder
 from mlops_assets.records.index import Index, State, columns_of, is_damage, records_of
-from mlops_assets.records.kinds import kind_named
 from mlops_assets.records.memory import Memory, Newest
-from mlops_assets.records.record import R, Record, checked, keys_of
+from mlops_assets.records.record import R, Record, checked
 
 T = TypeVar("T")
-V = TypeVar("V", bound=tuple[Any, ...])
-Row = dict[str, Any]
-Rows = Mapping[Any, Mapping[str, Any]]
+V = TypeVar("V", bound=NamedTuple)
 Tell = Callable[[int, int], None]
 
 _log = logging.getLogger(__name__)
@@ -71,38 +68,21 @@ class Store:
         """Travel to another process without the open engine."""
         return Store, (self.root, self._lock_timeout)
 
-    @overload
-    def add(self, record: Record, /) -> str: ...
-    @overload
-    def add(self, record: str, values: Mapping[str, Any], /) -> str: ...
-    def add(self, record: Record | str, values: Mapping[str, Any] | None = None, /) -> str:
+    def add(self, record: Record) -> str:
         """Add a record and return its id; adding the newest of its key again changes nothing.
 
         One that was there before, and then another, is the newest again: a state that returned.
         The index is asked for that, which may raise StoreBusyError. Raises StoreError that names a
         field of a wrong type.
         """
-        if isinstance(record, str):
-            kind = kind_named(record)
-            return self._add(kind, checked(kind, values or {}))
         return self._add(type(record), checked(type(record), record.content))
 
-    @overload
-    def add_many(self, records: Sequence[Record], /) -> str: ...
-    @overload
-    def add_many(self, records: str, several: Sequence[Mapping[str, Any]], /) -> str: ...
-    def add_many(
-        self, records: Sequence[Record] | str, several: Sequence[Mapping[str, Any]] = (), /
-    ) -> str:
+    def add_many(self, records: Sequence[Record]) -> str:
         """Add records of one kind in one file, all or none; raises as `add` does.
 
         The same records in the same order again change nothing, unless the first one's key has a
         newer record; none at all are no file.
         """
-        if isinstance(records, str):
-            kind = kind_named(records)
-            plain = [checked(kind, values) for values in several]
-            return self._add(kind, plain) if plain else ""
         if not records:
             return ""
         kind = type(records[0])
@@ -120,63 +100,30 @@ class Store:
         """Whether a blob is there, whole or not."""
         return self._blobs.has(name)
 
-    @overload
-    def latest(self, kind: type[R], *, model: str, **equals: Any) -> list[R]: ...
-    @overload
-    def latest(self, kind: str, *, model: str, **equals: Any) -> list[Row]: ...
-    def latest(self, kind: type[R] | str, *, model: str, **equals: Any) -> list[R] | list[Row]:
+    def latest(self, kind: type[R], *, model: str, **equals: Any) -> list[R]:
         """Return the newest record per key among those that match, sorted by key."""
-        wanted = {"model": model} | equals
-        if isinstance(kind, str):
-            return list(map(_as_row, self._select(kind_named(kind), wanted, newest=True)))
-        return self._select(kind, wanted, newest=True)
+        return self._select(kind, {"model": model} | equals, newest=True)
 
-    @overload
     def rows(
         self, kind: type[R], *, model: str | None = None, after_event: int = 0, **equals: Any
-    ) -> list[R]: ...
-    @overload
-    def rows(
-        self, kind: str, *, model: str | None = None, after_event: int = 0, **equals: Any
-    ) -> list[Row]: ...
-    def rows(
-        self,
-        kind: type[R] | str,
-        *,
-        model: str | None = None,
-        after_event: int = 0,
-        **equals: Any,
-    ) -> list[R] | list[Row]:
+    ) -> list[R]:
         """Return all matching records after an event, in the order of events (a sensor's cursor)."""
         wanted = equals if model is None else {"model": model} | equals
-        if isinstance(kind, str):
-            return list(map(_as_row, self._select(kind_named(kind), wanted, after_event)))
         return self._select(kind, wanted, after_event)
 
-    @overload
-    def newest(self, kind: type[Record], view: type[V], /, *, model: str) -> Mapping[Any, V]: ...
-    @overload
-    def newest(self, kind: str, /, *columns: str, model: str) -> Rows: ...
-    def newest(self, kind: Any, /, *asked: Any, model: str) -> Mapping[Any, Any]:
+    def newest(self, kind: type[Record], view: type[V], *, model: str) -> Mapping[Any, V]:
         """Return some fields of the newest record per key, for what is asked again and again.
 
-        ``view`` is a NamedTuple whose fields are those, named and typed as in the kind. The result
-        is by key: a text where one field beside the model is the key, else a tuple. It is kept in
-        the process and brought up to date with what came in since, so that asking again costs
-        nothing while nothing comes, however long the history is. The mapping never changes.
+        ``view`` is a NamedTuple of those fields, named and typed as in the kind. The result is by
+        key: a text where one field beside the model is the key, else a tuple. It is kept in the
+        process and brought up to date with what came in since, so that asking again costs nothing
+        while nothing comes, however long the history is. The mapping never changes.
         """
         if not self.root.exists():
             return {}
-        if isinstance(kind, str):
-            known = kind_named(kind)
-            keys = [name for name in keys_of(known) if name != "model"]
-            names = tuple(dict.fromkeys((*keys, *asked)))
-            make: Callable[[tuple[Any, ...]], Any] = lambda row: dict(zip(names, row, strict=True))  # noqa: E731
-            about: tuple[Hashable, ...] = (kind, model, *asked)
-        else:
-            known, (view,) = kind, asked
-            names, make, about = view._fields, view._make, (kind, model, view)
-        kept = self._memory.newest.setdefault(about, Newest(known, model, names, make))
+        kept = self._memory.newest.setdefault(
+            (kind, model, view), Newest(kind, model, view._fields, view._make)
+        )
         with kept.lock:
             if kept.is_current(self._current()):
                 return kept.rows
@@ -427,10 +374,6 @@ class Store:
             yield
         finally:
             lock.release()
-
-
-def _as_row(record: Record) -> Row:
-    return dict(record.__dict__)
 
 
 def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:

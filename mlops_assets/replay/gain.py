@@ -14,6 +14,7 @@ from mlops_assets.home import Home
 from mlops_assets.learning.metrics import metric_named
 from mlops_assets.learning.training import SCORE
 from mlops_assets.monitoring.meaning import Series
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.registry.server import MlflowServer
@@ -47,8 +48,8 @@ def measure(home: Home, declaration: Declaration, repository: Repository) -> Loo
     versions = {entry.version for entry in promoted}
     measured = [
         row
-        for row in store.latest("performance", model=model)
-        if row["champion"] in versions and series.holds("performance", row)
+        for row in store.latest(kinds.Performance, model=model)
+        if row.champion in versions and series.holds("performance", row)
     ]
     if not promoted or not measured or promoted[0].mlflow_run_id is None:
         return LoopGain(0, 0, retrainings, None, None)
@@ -57,7 +58,7 @@ def measure(home: Home, declaration: Declaration, repository: Repository) -> Loo
     target = load(declaration.labels.target).alias("target")
     keys = declaration.batches.key
     loop, frozen, rows = [], [], 0
-    for window in (row["window"] for row in measured if row["rows"]):
+    for window in (row.window for row in measured if row.rows):
         features, scores, labels = (
             scan(repository, commit, declaration.path(stage, window))
             for stage in ("features", "predictions", "labels")

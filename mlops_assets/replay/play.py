@@ -128,7 +128,7 @@ def play(
         not_done += work_of_others(player, repository, store, until)
         if (crashed := retraining_given_up(store, model)) is not None:
             not_done.append(
-                f"retraining on {crashed['trigger']} of {crashed['window']}: it is tried no "
+                f"retraining on {crashed.trigger} of {crashed.window}: it is tried no "
                 f"more; mend the cause, then `mlops retrain {model}`"
             )
         progress.tell("measuring")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.controls import add_control
 from mlops_assets.project import Project
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.replay.connections import kept_open
 from mlops_assets.replay.player import Player
@@ -43,11 +44,11 @@ def retrain_now(
         cause = f"manual:{add_control(store, model, 'retrain', reason, by=by)}"
         recover(project, tell)
         Player(project, declaration, tell).settle()
-        decided = store.latest("decisions", model=model, cause=cause)
-        waits = any(row["decision"] == "held_back" for row in decided)
-        for row in [] if waits else store.latest("outcomes", model=model, cause=cause):
-            outcome = "promoted" if row["promoted"] else "refused"
-            return Answer(cause, outcome, row["reason"], row["version"])
-        for row in decided:
-            return Answer(cause, row["decision"], row["reason"])
+        decided = store.latest(kinds.Decision, model=model, cause=cause)
+        waits = any(row.decision == "held_back" for row in decided)
+        for row in [] if waits else store.latest(kinds.Outcome, model=model, cause=cause):
+            outcome = "promoted" if row.promoted else "refused"
+            return Answer(cause, outcome, row.reason, row.version)
+        for told in decided:
+            return Answer(cause, told.decision, told.reason)
     return Answer(cause, "waiting")

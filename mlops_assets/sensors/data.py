@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import dagster as dg
 
@@ -17,6 +18,7 @@ from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.decision_log import note
 from mlops_assets.monitoring.due import Work, agenda
 from mlops_assets.monitoring.meaning import other_windows
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.resources import MODEL_TAG, RepositoryResource, StoreResource
 from mlops_assets.sensors.location import DATA_SENSOR, Look, Marks, Models
@@ -148,8 +150,8 @@ class RunsOfWork:
             if PARTITION_TAG in record.dagster_run.tags and age_minutes(record) < longest
         }
         again = {
-            row["reason"]: datetime.fromisoformat(row["requested_at"])
-            for row in store.rows("controls", model=declaration.name, action="retry")
+            row.reason: datetime.fromisoformat(row.requested_at)
+            for row in store.rows(kinds.Control, model=declaration.name, action="retry")
         }
         by_mark = by_tag(instance, WORK_TAG, [work.mark for work in due])
         tried_before = [work.window for work in due if by_mark[work.mark]]
@@ -227,6 +229,13 @@ def given_up(
     return [work for work in due if runs.is_given_up(work)]
 
 
+class Said(NamedTuple):
+    """What the newest decision about a cause says."""
+
+    code: str
+    reason: str
+
+
 def give_up(runs: RunsOfWork, work: Work, tries: Tried) -> str:
     """Write down that a piece of work is not tried again, once; return the reason."""
     store = runs.store
@@ -234,9 +243,9 @@ def give_up(runs: RunsOfWork, work: Work, tries: Tried) -> str:
     last = tries.last
     assert last is not None, "nothing is given up that was never tried"
     # remembered, where a question for each of a thousand would make every tick long
-    before = store.newest("decisions", "code", "reason", model=work.model).get(cause)
-    if before and before["code"] == "failing" and last.run_id[:8] in before["reason"]:
-        return str(before["reason"])
+    before = store.newest(kinds.Decision, Said, model=work.model).get(cause)
+    if before and before.code == "failing" and last.run_id[:8] in before.reason:
+        return before.reason
     reason = (
         f"{', '.join(work.stages)} of {work.window} not done: {counted(tries.ended, 'run')} for it failed; "
         f"the last, run {last.run_id[:8]} in Dagster, {why_ended(runs.instance, last)}; mend the "
@@ -260,15 +269,15 @@ def note_what_was_done(
 ) -> None:
     """Write down that what was given up is no longer due: it was done after all, or replaced."""
     due_still = {f"ingest:{work.mark}" for work in due}
-    for row in store.latest("decisions", model=declaration.name, trigger="data"):
-        window = row["window"]
-        if row["code"] != "failing" or row["cause"] in due_still or window > (until or window):
+    for row in store.latest(kinds.Decision, model=declaration.name, trigger="data"):
+        window = row.window
+        if row.code != "failing" or row.cause in due_still or window > (until or window):
             continue
         reason = f"what was not done of {window} is done, or something newer has landed for it"
         note(
             declaration,
             store,
-            cause=row["cause"],
+            cause=row.cause,
             window=window,
             trigger="data",
             decision="noted",

@@ -2,7 +2,6 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import dagster as dg
 
@@ -26,6 +25,7 @@ from mlops_assets.monitoring.meaning import (
 )
 from mlops_assets.monitoring.reconciliation import reconcile
 from mlops_assets.monitoring.recorded import RecordedSituation
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
 from mlops_assets.resources import (
@@ -142,7 +142,7 @@ class Weighed:
 
     requests: list[dg.RunRequest] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-    noted: list[dict[str, Any]] = field(default_factory=list)
+    noted: list[kinds.Decision] = field(default_factory=list)
     failed: bool = False  # whether anything could not be weighed
 
 
@@ -174,13 +174,13 @@ def weigh(
     return weighed
 
 
-def observation(declaration: Declaration, row: dict[str, Any]) -> dg.AssetObservation:
+def observation(declaration: Declaration, row: kinds.Decision) -> dg.AssetObservation:
     """Return a decision as the UI shows it, on the asset that it is about."""
     shown = ("decision", "reason", "trigger", "code", "window", "cause")
     return dg.AssetObservation(
         asset_key=[declaration.name, "champion"],
-        description=row["reason"],
-        metadata={name: row[name] for name in shown},
+        description=row.reason,
+        metadata={name: getattr(row, name) for name in shown},
     )
 
 

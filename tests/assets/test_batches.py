@@ -10,6 +10,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
+from mlops_assets.records import kinds
 from mlops_assets.replay.player import definition_resources
 from tests import tiny
 from tests.conftest import Played
@@ -102,12 +103,12 @@ def test_a_window_corrected_and_corrected_back_ends_as_it_was(played: Played) ->
     played.turn(0)
     played.land(0, frame=GOOD.with_columns(pl.col("amount") + 1))
     played.player.settle()
-    corrected = played.store.latest("verdicts", model="tiny")[0]["batch_version"]
+    corrected = played.store.latest(kinds.Verdict, model="tiny")[0].batch_version
     # when the first file lands again
     played.land(0)
     played.player.settle()
     # then it is ingested a third time, once
-    assert played.store.latest("verdicts", model="tiny")[0]["batch_version"] != corrected
+    assert played.store.latest(kinds.Verdict, model="tiny")[0].batch_version != corrected
     assert played.frame("features", 0)["amount"].sum() == pytest.approx(GOOD["amount"].sum())
     assert not played.player.tick("data")
 

@@ -8,6 +8,7 @@ import pytest
 
 from mlops_assets.monitoring.due import due
 from mlops_assets.monitoring.meaning import Series
+from mlops_assets.records import kinds
 from tests import tiny
 from tests.conftest import Played, PlayedTo, reopen
 
@@ -27,8 +28,8 @@ def test_an_inverted_target_begins_a_new_series_and_is_learnt(played_to: PlayedT
     # given a champion, and a window of which it was measured what its scores are worth
     played = played_to(9)
     window = tiny.window(7)
-    old = played.store.latest("performance", model=tiny.MODEL, window=window)[0]
-    assert old["value"] > 0.6
+    old = played.store.latest(kinds.Performance, model=tiny.MODEL, window=window)[0]
+    assert old.value > 0.6
     assert due(played.repository, played.store, played.player.declaration) == []
     # when the opposite is declared to be the target
     played = rewritten(played, "features.py", 'pl.col("paid") == 1', 'pl.col("paid") == 0')
@@ -40,15 +41,15 @@ def test_an_inverted_target_begins_a_new_series_and_is_learnt(played_to: PlayedT
     assert {one["metric"] for one in status["windows"]} == {None}  # the old ones say nothing of it
     assert {one["estimate"] for one in status["windows"]} == {None}
     played.player.settle()
-    new = played.store.latest("performance", model=tiny.MODEL, window=window)[0]
-    assert abs(new["value"] - (1 - old["value"])) < 1e-9
-    assert new["meaning"] != old["meaning"]
-    unjudged = played.store.latest("staleness", model=tiny.MODEL, window=window)[0]
-    assert (unjudged["gain"], unjudged["reason"]) == (None, WHY)
+    new = played.store.latest(kinds.Performance, model=tiny.MODEL, window=window)[0]
+    assert abs(new.value - (1 - old.value)) < 1e-9
+    assert new.meaning != old.meaning
+    unjudged = played.store.latest(kinds.Staleness, model=tiny.MODEL, window=window)[0]
+    assert (unjudged.gain, unjudged.reason) == (None, WHY)
     # and it is said, once
-    noted = played.store.rows("decisions", model=tiny.MODEL, trigger="declaration")
-    assert [row["decision"] for row in noted] == ["noted"]
-    assert noted[0]["reason"].startswith("labels.target is another expression: what was measured")
+    noted = played.store.rows(kinds.Decision, model=tiny.MODEL, trigger="declaration")
+    assert [row.decision for row in noted] == ["noted"]
+    assert noted[0].reason.startswith("labels.target is another expression: what was measured")
     # and a challenger learnt it by itself, compared with the baseline alone
     first, second = played.ledger.entries(tiny.MODEL)
     assert (second.event, second.version, second.trigger) == ("promoted", 2, "new_target")
@@ -62,7 +63,7 @@ def test_an_inverted_target_begins_a_new_series_and_is_learnt(played_to: PlayedT
     assert due(played.repository, played.store, played.player.declaration) == []
     status = played.status
     assert status["other_target"] is None
-    assert [one["metric"] for one in status["windows"] if one["window"] == window] == [new["value"]]
+    assert [one["metric"] for one in status["windows"] if one["window"] == window] == [new.value]
     assert [one["window"] for one in status["declared_otherwise"]] == [tiny.window(8)]
     # once: what speaks for a retraining from now on is the new champion's
     played.turn(9)
@@ -95,13 +96,13 @@ def test_another_task_is_learnt_while_the_old_champion_serves_on(played_to: Play
     # when what is due is done, then its scores are measured by no metric of numbers
     played.player.settle()
     window = tiny.window(7)
-    (row,) = played.store.latest("performance", model=tiny.MODEL, window=window)
-    assert (row["metric"], row["value"]) == ("rmse", None)
+    (row,) = played.store.latest(kinds.Performance, model=tiny.MODEL, window=window)
+    assert (row.metric, row.value) == ("rmse", None)
     # and a model of numbers serves from the next window on, which is measured when it matures
     assert [entry.trigger for entry in played.ledger.entries(tiny.MODEL)][1:] == ["new_target"]
     played.turn(9, 10)
-    (row,) = played.store.latest("performance", model=tiny.MODEL, window=tiny.window(9))
-    assert (row["champion"], row["metric"]) == (2, "rmse")
-    assert row["value"] > 0
+    (row,) = played.store.latest(kinds.Performance, model=tiny.MODEL, window=tiny.window(9))
+    assert (row.champion, row.metric) == (2, "rmse")
+    assert row.value > 0
     assert [run for run in played.runs("ingest") if run.status.value == "FAILURE"] == []
     assert played.status["other_target"] is None

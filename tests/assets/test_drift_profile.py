@@ -13,6 +13,7 @@ import pytest
 from mlops_assets.assets.drift_profile import build
 from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.errors import DeclarationError
+from mlops_assets.records import kinds
 from mlops_assets.sketches.profile import Profile
 from tests import tiny
 from tests.conftest import Played, open_project, reopen
@@ -28,8 +29,8 @@ def declare(played: Played, drift: str) -> Played:
     return reopen(played)
 
 
-def verdict(played: Played, number: int) -> dict[str, Any]:
-    (row,) = played.store.latest("verdicts", model=tiny.MODEL, window=tiny.window(number))
+def verdict(played: Played, number: int) -> kinds.Verdict:
+    (row,) = played.store.latest(kinds.Verdict, model=tiny.MODEL, window=tiny.window(number))
     return row
 
 
@@ -79,24 +80,24 @@ def pictures(played: Played, number: int) -> dict[str, bytes]:
 def segments_are_profiled_and_judged(played: Played) -> None:
     # given windows before the first champion, and the first that it scored
     first, row = verdict(played, 0), verdict(played, 8)
-    assert first["verdict"] == "insufficient"
-    assert row["champion"] == 1
+    assert first.verdict == "insufficient"
+    assert row.champion == 1
     # then both have profiles of parts of their rows: of the two largest, and of the others as one
     for number, judged in ((0, first), (8, row)):
-        parts = played.store.latest("segments", model=tiny.MODEL, window=tiny.window(number))
+        parts = played.store.latest(kinds.Segment, model=tiny.MODEL, window=tiny.window(number))
         assert len(parts) == 3
-        found = [Profile.from_bytes(played.store.blob(part["profile"])).rows for part in parts]
-        assert found == [part["rows"] for part in parts]
-        assert sum(found) == judged["rows"] == 300
-        named = {part["segment"]: part["profile"] for part in parts}
-        assert judged["detail"]["segment_profiles"] == named
+        found = [Profile.from_bytes(played.store.blob(part.profile)).rows for part in parts]
+        assert found == [part.rows for part in parts]
+        assert sum(found) == judged.rows == 300
+        named = {part.segment: part.profile for part in parts}
+        assert judged.detail["segment_profiles"] == named
     # and those that have a reference are judged, each by its own windows
-    judged_parts = row["detail"]["segments"]
+    judged_parts = row.detail["segments"]
     assert len(judged_parts) == 3
     assert {part["verdict"] for part in judged_parts.values()} <= {"stable", "warning"}
-    kept = {part["segment"]: part for part in parts if part["segment"] in judged_parts}
+    kept = {part.segment: part for part in parts if part.segment in judged_parts}
     assert len(kept) >= 2
-    assert all(part["score"] is not None for part in kept.values())
+    assert all(part.score is not None for part in kept.values())
     # and the worst are drawn in full, and figures given that Dagster draws by window
     assert not pictures(played, 0)
     assert [picture[:4] for picture in pictures(played, 8).values()] == [b"\x89PNG"]
@@ -108,8 +109,8 @@ def segments_are_profiled_and_judged(played: Played) -> None:
 def a_window_that_never_landed_is_named(played: Played) -> Played:
     played.turn(10)
     row = verdict(played, 10)
-    assert f"1 before it doesn't count: {tiny.window(9)} never landed" in row["sentence"]
-    assert row["detail"]["unjudged"] == {tiny.window(9): "never landed"}
+    assert f"1 before it doesn't count: {tiny.window(9)} never landed" in row.sentence
+    assert row.detail["unjudged"] == {tiny.window(9): "never landed"}
     return played
 
 
@@ -120,15 +121,15 @@ def a_changed_policy_takes_effect_at_once(played: Played) -> Played:
     played.turn(11)
     row = verdict(played, 11)
     # then the next window is judged by it, and says that those before were not
-    assert row["champion"] == before["champion"]
-    assert row["policy"] != before["policy"]
-    kept = DriftPolicy.model_validate_json(played.store.blob(row["policy"]))
+    assert row.champion == before.champion
+    assert row.policy != before.policy
+    kept = DriftPolicy.model_validate_json(played.store.blob(row.policy))
     assert (kept.leave_out, kept.false_alarms_per_year) == (["amount"], 12)
-    lines = played.store.latest("distances", model=tiny.MODEL, window=tiny.window(11))
-    assert next(line["share"] for line in lines if line["feature"] == "amount") == 0
-    assert row["detail"]["unjudged"][tiny.window(10)] == "was judged by another policy"
+    lines = played.store.latest(kinds.Distance, model=tiny.MODEL, window=tiny.window(11))
+    assert next(line.share for line in lines if line.feature == "amount") == 0
+    assert row.detail["unjudged"][tiny.window(10)] == "was judged by another policy"
     # and the policy of before can be looked up too
-    assert json.loads(played.store.blob(before["policy"]))["segments"] == ["colour"]
+    assert json.loads(played.store.blob(before.policy))["segments"] == ["colour"]
     return played
 
 
@@ -137,15 +138,15 @@ def a_trailing_reference_ends_before_the_windows_that_decide(played: Played) -> 
     played.turn(12)
     row = verdict(played, 12)
     # 9 never landed; 10 and 11 decide together with 12
-    assert list(row["detail"]["reference_windows"]) == [tiny.window(n) for n in (5, 6, 7, 8)]
-    assert row["reference"] is None
-    assert row["detail"]["m"] == 4
+    assert list(row.detail["reference_windows"]) == [tiny.window(n) for n in (5, 6, 7, 8)]
+    assert row.reference is None
+    assert row.detail["m"] == 4
     # those of before the champion have no scores: there is nothing to compare its own with
-    lines = played.store.latest("distances", model=tiny.MODEL, window=tiny.window(12))
-    assert {line["feature"] for line in lines} == {"amount", "other", "colour"}
+    lines = played.store.latest(kinds.Distance, model=tiny.MODEL, window=tiny.window(12))
+    assert {line.feature for line in lines} == {"amount", "other", "colour"}
     # the segments were profiled before, so that they have a reference at once
-    assert len(row["detail"]["segments"]) == 3
-    assert any(part["verdict"] != "insufficient" for part in row["detail"]["segments"].values())
+    assert len(row.detail["segments"]) == 3
+    assert any(part["verdict"] != "insufficient" for part in row.detail["segments"].values())
     return played
 
 
@@ -156,12 +157,12 @@ def a_fixed_reference_is_the_declared_range(played: Played) -> None:
     )
     played.turn(13)
     row = verdict(played, 13)
-    assert list(row["detail"]["reference_windows"]) == [tiny.window(n) for n in range(2, 9)]
-    assert row["exceeds"]  # the history drifts from its tenth window on
+    assert list(row.detail["reference_windows"]) == [tiny.window(n) for n in range(2, 9)]
+    assert row.exceeds  # the history drifts from its tenth window on
     # a window of the range, judged again, is no part of what it is compared with
     done = played.materialize("ingest", "drift_profile", **{"dagster/partition": last})
     assert done.success
-    assert verdict(played, 8)["sentence"] == (
+    assert verdict(played, 8).sentence == (
         f"insufficient: the declared reference ends with {last}: later windows are judged"
     )
 

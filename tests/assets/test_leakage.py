@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from mlops_assets.declaration import load
+from mlops_assets.records import kinds
 from tests import tiny
 from tests.conftest import Played
 
@@ -29,8 +30,10 @@ def test_scrambled_labels_of_a_window_change_none_of_its_predictions(
         played.player.settle()
         played.turn(scrambled + 1)
         found.append(played.frame("predictions", scrambled))
-        measured = played.store.latest("performance", model="tiny", window=tiny.window(scrambled))
-        found.append(measured[0]["value"])
+        measured = played.store.latest(
+            kinds.Performance, model="tiny", window=tiny.window(scrambled)
+        )
+        found.append(measured[0].value)
     # then the predictions are the same to the bit, and only what is measured later differs
     assert found[0].equals(found[2])
     assert found[0].height == 300

@@ -14,6 +14,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 from lakefs_sdk.models import CommitCreation
 
+from mlops_assets.records import kinds
 from mlops_assets.replay.player import definition_resources
 from tests import tiny
 from tests.conftest import Played, open_project
@@ -86,8 +87,8 @@ def test_a_commit_made_outside_is_ingested(
     # then both are judged, by the checksum of what lies there, and nothing more is due
     assert [one["window"] for one in played.status["windows"]] == [key, following]
     data = played.repository.read("main", f"tiny/batches/{key}.parquet")
-    rows = played.store.latest("batches", model=tiny.MODEL)
-    assert rows[0]["version"] == hashlib.sha256(data).hexdigest()
+    rows = played.store.latest(kinds.Batch, model=tiny.MODEL)
+    assert rows[0].version == hashlib.sha256(data).hexdigest()
     assert not played.player.tick("data")
 
 

@@ -13,15 +13,16 @@ import pytest
 from mlops_assets.learning.training import FittedModel
 from mlops_assets.monitoring.estimation import Calibration
 from mlops_assets.monitoring.estimators import Estimates
+from mlops_assets.records import kinds
 from mlops_assets.records.index import Index, State
-from mlops_assets.records.record import Record
+from mlops_assets.records.record import R, Record
 from mlops_assets.records.store import Store
 from mlops_assets.replay.recovery import recover
 from tests import tiny
 from tests.conftest import Played, PlayedTo, open_project
 
 
-def rows(played: Played, kind: str, number: int) -> list[dict[str, Any]]:
+def rows(played: Played, kind: type[R], number: int) -> list[R]:
     return played.store.latest(kind, model=tiny.MODEL, window=tiny.window(number))
 
 
@@ -38,36 +39,36 @@ def shown(played: Played, number: int) -> dict[str, Any]:
 
 def test_a_window_without_mature_labels_is_estimated(promoted: Played) -> None:
     # given the newest window that the champion scored
-    (row,) = rows(promoted, "estimates", 8)
-    assert (row["champion"], row["method"], row["metric"]) == (1, "cbpe", "auc")
-    assert (row["measured"], row["error"]) == (None, None)
+    (row,) = rows(promoted, kinds.Estimate, 8)
+    assert (row.champion, row.method, row.metric) == (1, "cbpe", "auc")
+    assert (row.measured, row.error) == (None, None)
     # then its estimate is of held-out rows, which the champion's challenger had not seen
     champion = promoted.ledger.champion(tiny.MODEL)
     assert champion is not None
-    assert row["made_of"] == [champion.training_windows[-1]]
-    assert Calibration.from_bytes(promoted.store.blob(row["estimator"])).rows == 300
+    assert row.made_of == [champion.training_windows[-1]]
+    assert Calibration.from_bytes(promoted.store.blob(row.estimator)).rows == 300
     # and it is shown, with when its labels can be trusted
-    assert f"auc is estimated at {row['value']:.4f} on 300 rows" in shown(promoted, 8)["summary"]
+    assert f"auc is estimated at {row.value:.4f} on 300 rows" in shown(promoted, 8)["summary"]
     assert "its labels are trusted from 2024-03-11 00:00 on" in shown(promoted, 8)["summary"]
-    assert not rows(promoted, "performance", 8)
+    assert not rows(promoted, kinds.Performance, 8)
 
 
 def test_once_labels_are_mature_the_error_stands_beside_the_estimate(promoted: Played) -> None:
-    (row,) = rows(promoted, "estimates", 7)
-    (measured,) = rows(promoted, "performance", 7)
-    assert row["measured"] == measured["value"]
-    assert row["error"] == pytest.approx(row["value"] - measured["value"])
+    (row,) = rows(promoted, kinds.Estimate, 7)
+    (measured,) = rows(promoted, kinds.Performance, 7)
+    assert row.measured == measured.value
+    assert row.error == pytest.approx(row.value - measured.value)
     # an auc of 300 rows is itself off by .03; one that guesses would be off by .25
-    assert abs(row["error"]) < 0.12
-    assert shown(promoted, 7)["estimate_off_by"] == row["error"]
+    assert abs(row.error) < 0.12
+    assert shown(promoted, 7)["estimate_off_by"] == row.error
     # and a person reads all three at once
     said = shown(promoted, 7)["summary"]
-    assert f"auc is {row['measured']:.4f} on 300 labelled rows; it had been estimated" in said
-    assert f"at {row['value']:.4f}, off by {row['error']:+.4f}" in said
+    assert f"auc is {row.measured:.4f} on 300 labelled rows; it had been estimated" in said
+    assert f"at {row.value:.4f}, off by {row.error:+.4f}" in said
     listed = {one["window"]: one for one in promoted.status["windows"]}
-    assert listed[tiny.window(7)]["estimate"] == row["value"]
+    assert listed[tiny.window(7)]["estimate"] == row.value
     assert listed[tiny.window(8)]["metric"] is None
-    assert listed[tiny.window(8)]["estimate"] == rows(promoted, "estimates", 8)[0]["value"]
+    assert listed[tiny.window(8)]["estimate"] == rows(promoted, kinds.Estimate, 8)[0].value
     assert listed[tiny.window(3)]["estimate"] is None
 
 
@@ -108,17 +109,17 @@ def test_later_estimates_are_made_of_the_champions_own_matured_scores(
     monkeypatch.setattr(Index, "select", noted)
     promoted.turn(10)
     # what was measured before is not read again for each window: only its own, or what is new
-    kinds = {"performance", "estimates", "estimators", "staleness"}
-    measuring = [one for one in reads if one[0] in kinds]
-    assert {kind for kind, _, _ in measuring} == kinds
+    of_figures = {"performance", "estimates", "estimators", "staleness"}
+    measuring = [one for one in reads if one[0] in of_figures]
+    assert {kind for kind, _, _ in measuring} == of_figures
     assert [one for one in measuring if "window" not in one[1] and not one[2]] == []
-    (row,) = rows(promoted, "estimates", 10)
-    assert row["champion"] == 1
+    (row,) = rows(promoted, kinds.Estimate, 10)
+    assert row.champion == 1
     # the labels of 9 mature as 10 ends: too late to be known before
-    assert row["made_of"] == [tiny.window(7), tiny.window(8)]
+    assert row.made_of == [tiny.window(7), tiny.window(8)]
     assert "the 2 estimates before were off by" in shown(promoted, 10)["summary"]
-    (before,) = rows(promoted, "estimates", 9)
-    assert before["error"] is not None
+    (before,) = rows(promoted, kinds.Estimate, 9)
+    assert before.error is not None
 
 
 def test_a_measurement_killed_right_after_its_record_has_left_an_estimator(
@@ -128,9 +129,9 @@ def test_a_measurement_killed_right_after_its_record_has_left_an_estimator(
     played = played_to(8)
     add = Store.add
 
-    def add_and_die(self: Store, kind: str, record: Mapping[str, Any]) -> str:
-        made = add(self, kind, record)
-        if kind == "performance":
+    def add_and_die(self: Store, record: Record) -> str:
+        made = add(self, record)
+        if isinstance(record, kinds.Performance):
             raise KeyboardInterrupt
         return made
 
@@ -142,12 +143,12 @@ def test_a_measurement_killed_right_after_its_record_has_left_an_estimator(
     recover(played.project, played.told.append)
     played.player.settle()
     # then what that window tells of later scores is known, as if nothing had happened
-    rows = played.store.latest("estimators", model=tiny.MODEL, champion=1)
-    assert [row["made_of"] for row in rows] == [[tiny.window(5)], [tiny.window(7)]]
+    rows = played.store.latest(kinds.Estimator, model=tiny.MODEL, champion=1)
+    assert [row.made_of for row in rows] == [[tiny.window(5)], [tiny.window(7)]]
 
 
 def test_before_a_champion_there_is_nothing_to_estimate(promoted: Played) -> None:
-    assert not rows(promoted, "estimates", 3)
+    assert not rows(promoted, kinds.Estimate, 3)
     assert "no champion was in force" in shown(promoted, 3)["summary"]
 
 
@@ -207,16 +208,14 @@ def test_a_number_is_estimated_by_the_losses_of_rows_alike(
     project = tiny.make_project(tmp_path / "project", regression=True, drift_at=14)
     played = open_project(project, fresh_home)
     played.turn(*range(10))
-    found = [rows(played, "estimates", number)[0] for number in (7, 8, 9)]
+    found = [rows(played, kinds.Estimate, number)[0] for number in (7, 8, 9)]
     # then the first is estimated by held-out rows, later ones by the champion's own
-    assert {(row["champion"], row["method"], row["metric"]) for row in found} == {
-        (1, "dle", "rmse")
-    }
-    assert found[0]["made_of"] == found[1]["made_of"] == [tiny.window(5)]
-    assert found[2]["made_of"] == [tiny.window(7)]
-    FittedModel.from_bytes(played.store.blob(found[2]["estimator"]))
+    assert {(row.champion, row.method, row.metric) for row in found} == {(1, "dle", "rmse")}
+    assert found[0].made_of == found[1].made_of == [tiny.window(5)]
+    assert found[2].made_of == [tiny.window(7)]
+    FittedModel.from_bytes(played.store.blob(found[2].estimator))
     # and what matured shows that they are near
     for row in found[:2]:
-        assert row["error"] == pytest.approx(row["value"] - row["measured"])
-        assert row["value"] == pytest.approx(row["measured"], rel=0.2)
-    assert found[2]["measured"] is None
+        assert row.error == pytest.approx(row.value - row.measured)
+        assert row.value == pytest.approx(row.measured, rel=0.2)
+    assert found[2].measured is None

@@ -15,6 +15,7 @@ import pytest
 
 from mlops_assets.assets.evaluation import is_by_declared_gates
 from mlops_assets.learning import environment
+from mlops_assets.records import kinds
 from mlops_assets.registry.ledger import Entry, Ledger
 from mlops_assets.registry.owner import owner_tags
 from mlops_assets.registry.run import DESCRIPTION
@@ -277,10 +278,10 @@ def test_a_refused_challenger_is_no_failed_run(played_to: PlayedTo) -> None:
     assert metadata(played, "champion")["decision"] == "refused"
     # and asked for by hand once more, the same refusal is not written twice
     entries = played.ledger.entries(tiny.MODEL)
-    outcomes = played.store.rows("outcomes", model=tiny.MODEL)
+    outcomes = played.store.rows(kinds.Outcome, model=tiny.MODEL)
     assert played.materialize("retrain", "champion").success
     assert played.ledger.entries(tiny.MODEL) == entries
-    assert played.store.rows("outcomes", model=tiny.MODEL) == outcomes
+    assert played.store.rows(kinds.Outcome, model=tiny.MODEL) == outcomes
     assert "refused already, in entry" in metadata(played, "champion")["summary"]
 
 
@@ -311,12 +312,12 @@ def test_a_promotion_killed_before_the_alias_is_finished_from_the_ledger(
         if '"outcomes"' in file.read_text():
             file.unlink()
     played.store.rebuild()
-    assert played.store.latest("outcomes", model=tiny.MODEL) == []
+    assert played.store.latest(kinds.Outcome, model=tiny.MODEL) == []
     # when a process of ours starts again
     recover(played.project, played.told.append)
     # then alias and outcome follow the ledger
     assert registry.champion(tiny.MODEL) == 1
-    assert [row["version"] for row in played.store.latest("outcomes", model=tiny.MODEL)] == [1]
+    assert [row.version for row in played.store.latest(kinds.Outcome, model=tiny.MODEL)] == [1]
     assert any("finished initial:" in message for message in played.told)
 
 
@@ -374,9 +375,9 @@ def test_a_promotion_killed_right_after_the_ledger_knows_what_its_scores_are_wor
     # then the version that serves has an estimator of its own
     (entry,) = played.ledger.entries(tiny.MODEL)
     assert entry.version == 1
-    rows = played.store.latest("estimators", model=tiny.MODEL, champion=1)
-    assert [row["made_of"] for row in rows] == [[tiny.window(5)]]
-    assert rows[0]["estimator"] is not None
+    rows = played.store.latest(kinds.Estimator, model=tiny.MODEL, champion=1)
+    assert [row.made_of for row in rows] == [[tiny.window(5)]]
+    assert rows[0].estimator is not None
 
 
 def test_changed_expressions_never_mix_with_what_was_stored(played_to: PlayedTo) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -23,6 +22,7 @@ from mlops_assets.monitoring.loop import Weighing
 from mlops_assets.monitoring.recorded import RecordedSituation
 from mlops_assets.monitoring.situation import EndAtOnce
 from mlops_assets.monitoring.twins import Known, Twins, chosen
+from mlops_assets.records import kinds
 from tests import tiny
 from tests.conftest import Played, open_project, reopen
 
@@ -30,9 +30,9 @@ WEEK = 12 / (365.25 / 7)  # months
 TWINS = ("fresh_twin", "champion_twin", "champion_twin_blob", "known_commit")
 
 
-def rows(played: Played) -> dict[int, dict[str, Any]]:
+def rows(played: Played) -> dict[int, kinds.Staleness]:
     """Return the newest row of each window, by its number."""
-    found = {row["window"]: row for row in played.store.latest("staleness", model=tiny.MODEL)}
+    found = {row.window: row for row in played.store.latest(kinds.Staleness, model=tiny.MODEL)}
     return {n: found[tiny.window(n)] for n in range(20) if tiny.window(n) in found}
 
 
@@ -69,7 +69,7 @@ class Story:
 
     played: Played
     said: dict[str, Staleness] = field(default_factory=dict)
-    rows: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    rows: dict[str, dict[int, kinds.Staleness]] = field(default_factory=dict)
 
     def note(self, moment: str) -> None:
         self.said[moment], self.rows[moment] = standing(self.played), rows(self.played)
@@ -125,10 +125,10 @@ def test_the_first_week_of_a_champion_gains_nothing_by_one_fit(story: Story) -> 
     first = story.rows["the first week is mature"]
     assert list(first) == [7]
     row = first[7]
-    assert (row["champion"], row["since"]) == (1, tiny.window(6))
-    assert row["fresh_twin"] == row["champion_twin"]
-    assert row["fresh"] == row["served"] > 0.6
-    assert (row["gain"], row["reason"], row["rows"]) == (0.0, "", 300)
+    assert (row.champion, row.since) == (1, tiny.window(6))
+    assert row.fresh_twin == row.champion_twin
+    assert row.fresh == row.served > 0.6
+    assert (row.gain, row.reason, row.rows) == (0.0, "", 300)
     # then the sum begins, and says which week it waits for
     said = story.said["the first week is mature"]
     assert (said.total, said.rate, said.due, said.judged) == (0.0, 0.0, False, 1)
@@ -140,23 +140,23 @@ def test_the_first_week_of_a_champion_gains_nothing_by_one_fit(story: Story) -> 
 def test_later_weeks_are_compared_with_the_same_twin_of_the_champion(story: Story) -> None:
     every = story.rows["all are there"]
     assert list(every) == [7, 8, 9, 10, 11]
-    assert len({row["champion_twin"] for row in every.values()}) == 1
-    assert len({row["champion_twin_blob"] for row in every.values()}) == 1
-    fresh = [row["fresh_twin"] for row in every.values()]
+    assert len({row.champion_twin for row in every.values()}) == 1
+    assert len({row.champion_twin_blob for row in every.values()}) == 1
+    fresh = [row.fresh_twin for row in every.values()]
     # what was known grew by a week each time, until the labels of week 9 were late
     assert len(set(fresh[:4])) == 4
     assert fresh[4] == fresh[3]
     for row in every.values():
-        assert row["gain"] == pytest.approx(row["fresh"] - row["served"])
-        assert row["months"] == pytest.approx(WEEK)
+        assert row.gain == pytest.approx(row.fresh - row.served)
+        assert row.months == pytest.approx(WEEK)
 
 
 def test_the_sum_is_of_all_that_was_judged_and_each_row_says_it_as_it_was(story: Story) -> None:
     every, said = story.rows["all are there"], story.said["all are there"]
-    assert said.total == pytest.approx(sum(row["gain"] for row in every.values()) * WEEK)
-    assert said.rate == every[11]["gain"]
-    assert (every[11]["total"], every[11]["rate"]) == (pytest.approx(said.total), said.rate)
-    assert every[11]["sentence"].startswith("not stale: ")
+    assert said.total == pytest.approx(sum(row.gain for row in every.values()) * WEEK)
+    assert said.rate == every[11].gain
+    assert (every[11].total, every[11].rate) == (pytest.approx(said.total), said.rate)
+    assert every[11].sentence.startswith("not stale: ")
     assert said.unjudged == (tiny.window(12),)
 
 
@@ -174,9 +174,9 @@ def test_weeks_without_enough_labels_are_named_with_what_they_wait_for(story: St
     # then only the week with some labels has a row, which says why it was not judged
     found = story.rows["labels late and partly missing"]
     assert list(found) == [7, 8, 10]
-    assert (found[10]["gain"], found[10]["rows"]) == (None, 60)
+    assert (found[10].gain, found[10].rows) == (None, 60)
     # and the sum goes on with what was judged
-    assert found[10]["total"] == found[8]["total"]
+    assert found[10].total == found[8].total
 
 
 def test_labels_that_come_late_are_judged_when_they_come_and_were_not_known_before(
@@ -184,7 +184,7 @@ def test_labels_that_come_late_are_judged_when_they_come_and_were_not_known_befo
 ) -> None:
     before, after = story.rows["labels late and partly missing"], story.rows["the late ones came"]
     assert set(after) - set(before) == {9}
-    assert after[9]["gain"] is not None
+    assert after[9].gain is not None
     assert all(after[n] == before[n] for n in before)
     # what is known before a week is what had landed, whatever came since
     known = {n: twins(story.played).known_before(tiny.window(n)) for n in (9, 11, 12)}
@@ -195,11 +195,13 @@ def test_labels_that_come_late_are_judged_when_they_come_and_were_not_known_befo
 
 def test_labels_that_are_completed_are_judged_again(story: Story) -> None:
     before, after = story.rows["the late ones came"], story.rows["all are there"]
-    assert before[10]["gain"] is None
-    assert after[10]["gain"] is not None
-    assert after[10]["rows"] == 300
-    assert after[10]["labels_version"] != before[10]["labels_version"]
-    assert [after[10][name] for name in TWINS] == [before[10][name] for name in TWINS]
+    assert before[10].gain is None
+    assert after[10].gain is not None
+    assert after[10].rows == 300
+    assert after[10].labels_version != before[10].labels_version
+    assert [getattr(after[10], name) for name in TWINS] == [
+        getattr(before[10], name) for name in TWINS
+    ]
 
 
 def test_a_correction_of_what_was_learnt_from_makes_no_row_wrong(story: Story) -> None:
@@ -214,14 +216,17 @@ def test_a_correction_of_what_was_judged_is_judged_again_by_the_same_twins(story
         story.rows["what was learnt from was corrected"],
         story.rows["what was judged was corrected"],
     )
-    assert after[8]["labels_version"] != before[8]["labels_version"]
-    assert [after[8][name] for name in TWINS] == [before[8][name] for name in TWINS]
+    assert after[8].labels_version != before[8].labels_version
+    assert [getattr(after[8], name) for name in TWINS] == [
+        getattr(before[8], name) for name in TWINS
+    ]
     # answers turned round turn the metric round
     for side in ("fresh", "served"):
-        assert after[8][side] == pytest.approx(1 - before[8][side], abs=1e-9)
+        turned = 1 - getattr(before[8], side)
+        assert getattr(after[8], side) == pytest.approx(turned, abs=1e-9)
     assert {n for n in after if after[n] != before[n]} == {8}
     # and the sum is of the corrected week
-    change = (after[8]["gain"] - before[8]["gain"]) * WEEK
+    change = (after[8].gain - before[8].gain) * WEEK
     said = story.said
     assert said["what was judged was corrected"].total == pytest.approx(
         said["what was learnt from was corrected"].total + change
@@ -242,9 +247,11 @@ def test_nothing_is_left_to_do_and_a_lost_judgement_is_due_by_itself(story: Stor
     played.player.settle()
     again = rows(played)[11]
     measured = ("fresh", "served", "gain", "rate", "labels_version", "batch_version", *TWINS)
-    assert [again[name] for name in measured] == [before[name] for name in measured]
+    assert [getattr(again, name) for name in measured] == [
+        getattr(before, name) for name in measured
+    ]
     # but for the sum, which is of what is known now: week 8 was corrected since
-    assert again["total"] == standing(played).total != before["total"]
+    assert again.total == standing(played).total != before.total
 
 
 def test_under_another_metric_every_window_is_measured_again(story: Story) -> None:
@@ -291,7 +298,7 @@ def test_a_lost_twin_is_made_again_bit_for_bit(story: Story) -> None:
     # given a kept twin of the champion that is gone
     played = story.played
     before = rows(played)[11]
-    blob = before["champion_twin_blob"]
+    blob = before.champion_twin_blob
     file = played.project.home.store / "blobs" / blob[:2] / blob
     content = file.read_bytes()
     assert FittedModel.from_bytes(content).features == ("amount", "other", "colour")
@@ -299,7 +306,7 @@ def test_a_lost_twin_is_made_again_bit_for_bit(story: Story) -> None:
     # when another week is judged
     played.turn(13)
     # then it is compared with the same twin, which is kept again
-    assert rows(played)[12]["champion_twin_blob"] == blob
+    assert rows(played)[12].champion_twin_blob == blob
     assert file.read_bytes() == content
 
 
@@ -325,8 +332,8 @@ def test_a_refused_challenger_changes_nothing_and_a_promotion_begins_a_new_sum(
         played.land(number, "labels", tiny.batch(number)[1])
         played.player.settle()
     found = rows(played)
-    assert (found[13]["champion"], found[14]["champion"]) == (1, 2)
-    assert (found[14]["since"], found[14]["gain"]) == (tiny.window(13), 0.0)
+    assert (found[13].champion, found[14].champion) == (1, 2)
+    assert (found[14].since, found[14].gain) == (tiny.window(13), 0.0)
     assert standing(played).judged == 1
 
 
@@ -356,20 +363,20 @@ def test_a_kpi_counts_money_a_month_of_every_row(in_money: Played) -> None:
     played = in_money
     row = rows(played)[6]
     # given what the champion's twin says of that week
-    twin = FittedModel.from_bytes(played.store.blob(row["champion_twin_blob"]))
+    twin = FittedModel.from_bytes(played.store.blob(row.champion_twin_blob))
     features = played.frame("features", 6)
     paid = features.join(tiny.batch(6, drifted=True)[1], on="id")["paid"]
     written = paid.filter(twin.predict(features) > 0.5)
     # then its figure is the letters' money, for a month instead of a week
     earned = 10 * int(written.sum()) - 3 * written.len()
-    assert row["served"] == pytest.approx(earned / WEEK)
-    assert row["gain"] == pytest.approx(row["fresh"] - row["served"])
-    assert row["gain"] > 0
-    assert row["measure"].startswith("money by ")
+    assert row.served == pytest.approx(earned / WEEK)
+    assert row.gain == pytest.approx(row.fresh - row.served)
+    assert row.gain > 0
+    assert row.measure.startswith("money by ")
     # and the declared cost is what the sum has to be worth
     said = standing(played)
     assert said.cost == 150
-    assert said.total == pytest.approx(sum(one["gain"] for one in rows(played).values()) * WEEK)
+    assert said.total == pytest.approx(sum(one.gain for one in rows(played).values()) * WEEK)
     assert said.due
     assert " money over 3 windows" in said.sentence
 
@@ -393,9 +400,9 @@ def test_a_window_for_which_no_twin_can_be_made_says_why(in_money: Played) -> No
     # when it is judged, then no run fails, and the row says what is missing
     assert by_hand(again, 6).success
     row = rows(again)[6]
-    assert (row["gain"], row["fresh_twin"], row["rows"]) == (None, None, 300)
-    assert "there are no twins: 5 windows with mature labels" in row["reason"]
-    assert row["reason"] in standing(again).sentence
+    assert (row.gain, row.fresh_twin, row.rows) == (None, None, 300)
+    assert "there are no twins: 5 windows with mature labels" in row.reason
+    assert row.reason in standing(again).sentence
 
 
 def test_a_twin_of_much_data_reads_some_of_every_week(played: Played) -> None:

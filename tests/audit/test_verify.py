@@ -16,6 +16,7 @@ from mlops_assets.cli.status import read_status
 from mlops_assets.cli.verify import show, verify_models
 from mlops_assets.errors import UnknownNameError
 from mlops_assets.home import Home
+from mlops_assets.records import kinds
 from mlops_assets.registry.ledger import Draft
 from mlops_assets.resources import RegistryResource
 from tests import tiny
@@ -150,16 +151,16 @@ def no_mlflow(played: Played) -> Iterator[None]:
 
 @contextmanager
 def a_lost_profile(played: Played) -> Iterator[None]:
-    (verdict, *_) = played.store.latest("verdicts", model="tiny")
-    profile = verdict["profile"]
+    (verdict, *_) = played.store.latest(kinds.Verdict, model="tiny")
+    profile = verdict.profile
     with moved_away(played.project.home.store / "blobs" / profile[:2] / profile):
         yield
 
 
 @contextmanager
 def a_lost_twin(played: Played) -> Iterator[None]:
-    (judged,) = played.store.latest("staleness", model="tiny")
-    blob = judged["champion_twin_blob"]
+    (judged,) = played.store.latest(kinds.Staleness, model="tiny")
+    blob = judged.champion_twin_blob
     with moved_away(played.project.home.store / "blobs" / blob[:2] / blob):
         yield
 

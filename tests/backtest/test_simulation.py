@@ -13,6 +13,7 @@ from mlops_assets.backtest.history import gathered
 from mlops_assets.backtest.policies import declared, replaced
 from mlops_assets.batches.landing import Kind
 from mlops_assets.declaration import Declaration
+from mlops_assets.records import kinds
 from mlops_assets.registry.tracking import load_model
 from mlops_assets.resources import RegistryResource
 from tests import tiny
@@ -89,9 +90,9 @@ def test_it_retrains_when_and_why_production_did(
         assert served.version == entry.version
     # and so is each decision that was held back
     held = [
-        (row["window"], row["trigger"], row["code"])
-        for row in played.store.rows("decisions", model="tiny")
-        if row["decision"] == "held_back"
+        (row.window, row.trigger, row.code)
+        for row in played.store.rows(kinds.Decision, model="tiny")
+        if row.decision == "held_back"
     ]
     assert [
         (one.evidence.window, one.evidence.trigger, one.code)

@@ -19,6 +19,7 @@ from mlops_assets.backup.restoring import Restored, restore
 from mlops_assets.backup.taking import Taken, take
 from mlops_assets.errors import BackupError, HomeError
 from mlops_assets.home import Home
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.versions import open_repository
 
@@ -69,14 +70,13 @@ class Work:
             transaction.put(f"late/batches/{number}.parquet", f"rows {number}".encode() * 100)
         profile = store.add_blob(f"profile {number}".encode())
         store.add(
-            "batches",
-            {
-                "model": "late",
-                "window": f"{number:04d}",
-                "version": profile,
-                "commit_id": transaction.commit_id,
-                "rows": number,
-            },
+            kinds.Batch(
+                model="late",
+                window=f"{number:04d}",
+                version=profile,
+                commit_id=transaction.commit_id,
+                rows=number,
+            ),
         )
         with closing(sqlite3.connect(self.events, timeout=30)) as opened, opened:
             opened.execute("insert into events values (?)", [profile])
@@ -86,11 +86,11 @@ class Work:
         store, repository = Store(self.home.store), open_repository(self.home.repository)
         with closing(sqlite3.connect(self.events)) as opened:
             events = {profile for (profile,) in opened.execute("select profile from events")}
-        rows = store.rows("batches", model="late")
-        assert events <= {row["version"] for row in rows}
+        rows = store.rows(kinds.Batch, model="late")
+        assert events <= {row.version for row in rows}
         for row in rows:
-            assert store.blob(row["version"])
-            repository.commit(row["commit_id"])
+            assert store.blob(row.version)
+            repository.commit(row.commit_id)
         assert repository.verify("main") == []
         return len(events)
 

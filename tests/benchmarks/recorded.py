@@ -16,6 +16,7 @@ from mlops_assets.home import Home
 from mlops_assets.learning.fingerprint import fingerprint
 from mlops_assets.learning.frames import Frame
 from mlops_assets.learning.training import FittedModel
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.connection import connect
 from mlops_assets.registry.ledger import Draft, Gate, Ledger
@@ -162,16 +163,15 @@ class Recorded:
         entry = self.ledger.append(self.name, draft, expected_previous=before)
         registry.set_champion(self.name, version)
         self.store.add(
-            "outcomes",
-            {
-                "model": self.name,
-                "cause": entry.cause,
-                "window": entry.window,
-                "promoted": True,
-                "version": entry.version,
-                "reason": entry.reason,
-                "run_id": self.parent,
-            },
+            kinds.Outcome(
+                model=self.name,
+                cause=entry.cause,
+                window=entry.window,
+                promoted=True,
+                version=entry.version,
+                reason=entry.reason,
+                run_id=self.parent,
+            ),
         )
         self.tracking.client.set_terminated(self.parent, "FINISHED")
 

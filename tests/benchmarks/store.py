@@ -21,6 +21,10 @@ from typing import Any, Protocol
 
 import duckdb
 
+from mlops_assets.drift.past import Row
+from mlops_assets.monitoring import due
+from mlops_assets.monitoring.staleness import Compared
+from mlops_assets.records import kinds
 from mlops_assets.records.index import Index
 from mlops_assets.records.store import Store
 from tests.benchmarks.measuring import (
@@ -68,20 +72,19 @@ def ticks(sizes: tuple[int, ...] = SIZES) -> None:
 def tick(store: Store, newest: str = "2013-01-01T00") -> None:
     """Ask what both sensors ask: the data sensor once, the decision sensor that and more."""
     for _ in range(2):
-        store.newest("verdicts", "batch_version", "champion", model=MODEL)
-        store.newest("labels", "version", model=MODEL)
-        for kind, unit in (("performance", "metric"), ("staleness", "measure")):
-            store.newest(kind, "batch_version", "labels_version", unit, model=MODEL)
-    measures = ("champion", "since", "measure", "gain", "reason", "served")
-    store.newest("staleness", *measures, model=MODEL)
-    store.latest("verdicts", model=MODEL, window=newest)
-    store.rows("verdicts", model=MODEL, after_event=10**12, verdict="drifted")
+        store.newest(kinds.Verdict, Row, model=MODEL)
+        store.newest(kinds.Labels, due.Landed, model=MODEL)
+        store.newest(kinds.Performance, due.Measured, model=MODEL)
+        store.newest(kinds.Staleness, due.Compared, model=MODEL)
+    store.newest(kinds.Staleness, Compared, model=MODEL)
+    store.latest(kinds.Verdict, model=MODEL, window=newest)
+    store.rows(kinds.Verdict, model=MODEL, after_event=10**12, verdict="drifted")
     for trigger in ("missing", "drift"):
-        store.latest("decisions", model=MODEL, trigger=trigger)
-    store.latest("decisions", model=MODEL, cause="drift:w:v1")
-    store.latest("outcomes", model=MODEL)
-    store.rows("controls", model=MODEL)
-    store.rows("controls", model=MODEL, action="retrain")
+        store.latest(kinds.Decision, model=MODEL, trigger=trigger)
+    store.latest(kinds.Decision, model=MODEL, cause="drift:w:v1")
+    store.latest(kinds.Outcome, model=MODEL)
+    store.rows(kinds.Control, model=MODEL)
+    store.rows(kinds.Control, model=MODEL, action="retrain")
 
 
 def arrive(store: Store, number: int) -> float:
@@ -98,10 +101,12 @@ def add_verdict(store: Store, window: str, profile: str = "p") -> None:
     common = {"model": MODEL, "window": window, "champion": 1, "features_commit": "c"}
     line = {"kind": "ks", "distance": 0.1, "own_low": 0.0, "own_high": 0.2, "share": 0.01}
     line |= {"null_change": 0.0}
-    store.add_many("distances", [{**common, **line, "feature": f"f{n}"} for n in range(FEATURES)])
+    store.add_many(
+        [kinds.Distance(**{**common, **line, "feature": f"f{n}"}) for n in range(FEATURES)]
+    )
     said = {"verdict": "stable", "sentence": "within the limit " * 10, "policy": "y", "detail": {}}
     counted = {"batch_version": "b", "profile": profile, "rows": 1, "exceeds": False}
-    store.add("verdicts", {**common, **said, **counted})
+    store.add(kinds.Verdict(**{**common, **said, **counted}))
 
 
 def history(root: Path, windows: int) -> Store:
@@ -165,8 +170,8 @@ class Ours:
         add_verdict(self.store, window, self.store.add_blob(os.urandom(BLOB)))
 
     def read(self) -> dict[str, int]:
-        rows = self.store.latest("verdicts", model=MODEL)
-        return {row["window"]: len(row["profile"]) for row in rows}
+        rows = self.store.latest(kinds.Verdict, model=MODEL)
+        return {row.window: len(row.profile) for row in rows}
 
     def scores(self) -> dict[str, int]:
         found = self.store.query('SELECT "window", count(*) FROM distances GROUP BY ALL')
@@ -328,7 +333,7 @@ def check(store: Written, acknowledged: set[str]) -> None:
     assert set(scores.values()) == {FEATURES}, "a window has some of its distances only"
     assert set(found) <= set(scores)
     if isinstance(store, Ours):
-        blobs = (row["profile"] for row in store.store.latest("verdicts", model=MODEL))
+        blobs = (row.profile for row in store.store.latest(kinds.Verdict, model=MODEL))
         assert all(len(store.store.blob(blob)) == BLOB for blob in blobs)
 
 

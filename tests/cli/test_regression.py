@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from tests import tiny
 
@@ -61,22 +62,22 @@ def test_its_twins_say_in_its_unit_what_a_retraining_would_have_earned(
     played: tuple[Path, dict[str, Any], dict[str, Any]],
 ) -> None:
     project, _, _ = played
-    rows = Store(project / ".mlops/store").latest("staleness", model=tiny.MODEL)
-    assert {row["measure"] for row in rows} == {"rmse"}
+    rows = Store(project / ".mlops/store").latest(kinds.Staleness, model=tiny.MODEL)
+    assert {row.measure for row in rows} == {"rmse"}
     # given a habit that turned in week 7, of which a retraining before week 9 would have known
-    gains = {row["window"]: row["gain"] for row in rows}
+    gains = {row.window: row.gain for row in rows}
     assert gains[tiny.window(7)] == 0.0
     assert gains[tiny.window(9)] > 3_000
-    turned = next(row for row in rows if row["window"] == tiny.window(9))
+    turned = next(row for row in rows if row.window == tiny.window(9))
     # then the sum is worth twice the cost, which is a share of the first error
-    assert turned["cost"] == pytest.approx(0.03 * rows[0]["served"])
-    assert turned["due"]
-    assert turned["sentence"].startswith("stale: not retraining has cost ")
+    assert turned.cost == pytest.approx(0.03 * rows[0].served)
+    assert turned.due
+    assert turned.sentence.startswith("stale: not retraining has cost ")
     # and once another version serves, which knows it, nothing is to be earned any more
     last = rows[-1]
-    assert last["champion"] > turned["champion"]
-    assert abs(last["gain"]) < 300
-    assert not last["due"]
+    assert last.champion > turned.champion
+    assert abs(last.gain) < 300
+    assert not last.due
 
 
 def test_its_policies_are_judged_by_the_decisions_that_it_took(

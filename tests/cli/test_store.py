@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlops_assets.records import kinds
 from mlops_assets.records.kinds import KINDS
 from mlops_assets.records.store import Store
 from tests import tiny
@@ -19,12 +20,14 @@ RETENTION = "  retention: {window_profiles_days: 31}\n"
 def answers(played: Played) -> dict[str, Any]:
     """Return all that programs ask of the store, and what the commands say."""
     store = Store(played.project.home.store)
-    found: dict[str, Any] = {kind: store.latest(kind, model=tiny.MODEL) for kind in KINDS}
-    for kind in KINDS:
-        for rows in (found[kind], every := store.rows(kind)):
-            for row in rows:
-                row.pop("event_id")  # those of one moment may change places
-        found[f"every {kind}"] = sorted(every, key=lambda row: str(row["record_id"]))
+    found: dict[str, Any] = {}
+    for name, kind in KINDS.items():
+        # but for their events: those of one moment may change places
+        found[name] = [
+            (one.record_id, one.recorded_at, one) for one in store.latest(kind, model=tiny.MODEL)
+        ]
+        every = [(one.record_id, one.recorded_at, one) for one in store.rows(kind)]
+        found[f"every {name}"] = sorted(every, key=lambda one: one[0])
     root = played.project.root
     return found | {"status": json.loads(tiny.mlops(root, "status", "--json").stdout)}
 
@@ -79,11 +82,11 @@ def test_old_profiles_are_merged_as_declared_and_the_chain_stays_whole(promoted:
     file.write_text(untouched + RETENTION)
     arguments = ("store", "compact", "tiny", "--grace", "0")
     said = json.loads(tiny.mlops(root, *arguments, "--dry-run", "--json").stdout)
-    assert promoted.store.rows("merged_profiles") == []
+    assert promoted.store.rows(kinds.MergedProfile) == []
 
     # the first window of March merges January by itself, and removes nothing that is a minute old
     reopen(promoted).turn(9)
-    (month,) = promoted.store.latest("merged_profiles", model="tiny")
+    (month,) = promoted.store.latest(kinds.MergedProfile, model="tiny")
     done = json.loads(tiny.mlops(root, *arguments, "--json").stdout)
 
     assert [(one["merged"], one["profiles"]) for one in done["models"]] == [([], 5)]
@@ -105,7 +108,7 @@ def test_old_profiles_are_merged_as_declared_and_the_chain_stays_whole(promoted:
     again = tiny.mlops(root, *arguments).stdout
     assert again.startswith("tiny: before 2024-02, 0 windows merged into 0 months; 0 profiles")
     # what was merged and is lost after that is named
-    blob = promoted.project.home.store / "blobs" / month["profile"][:2] / month["profile"]
+    blob = promoted.project.home.store / "blobs" / month.profile[:2] / month.profile
     held = blob.read_bytes()
     blob.unlink()
     (lost,) = json.loads(tiny.mlops(root, "verify", "--json", check=False).stdout)["problems"]

@@ -19,6 +19,7 @@ from mlops_assets.cli.withdraw import withdraw_window
 from mlops_assets.errors import ConflictError, HomeError, UnknownNameError
 from mlops_assets.monitoring.due import due
 from mlops_assets.monitoring.twins import Twins
+from mlops_assets.records import kinds
 from mlops_assets.versions import Repository
 from tests import tiny
 from tests.conftest import Played, PlayedTo
@@ -77,7 +78,7 @@ def test_an_ingested_window_counts_no_more_until_it_lands_again(played_to: Playe
     assert "wrong plant" in after["sentence"]
     (said,) = played.status["withdrawn"]
     assert (said["window"], said["kind"], said["reason"]) == (window, "batches", "wrong plant")
-    gains = {row["window"]: row["gain"] for row in played.store.latest("staleness", model="tiny")}
+    gains = {row.window: row.gain for row in played.store.latest(kinds.Staleness, model="tiny")}
     assert gains[window] is None
     assert not [one for one in played.status["missing"] if one["window"] == window]
     # nor does a twin of a later window learn from it, though its features are there

@@ -17,6 +17,7 @@ from mlops_assets.drift.judgement import (
 )
 from mlops_assets.drift.segments import by_segment, largest, pooled
 from mlops_assets.drift.verdict import apart
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.sketches.profile import Profile, profile
 from tests.drift.weeks import EXCEEDS, IMPORTANCE, POLICY, STAYS, rows, window
@@ -109,7 +110,7 @@ def test_new_categories_are_spelled_so_that_they_can_be_stored(
     assert r'never seen in the reference: "a\u0000b\n" (2.0% of rows)' in found.sentence
     record = {"model": "m", "cause": "c", "window": "w", "trigger": "t", "decision": "d"}
     record |= {"code": "c", "reason": found.sentence, "champion": None, "decided_at": "now"}
-    Store(tmp_path / "store").add("decisions", record)
+    Store(tmp_path / "store").add(kinds.Decision(**record))
 
 
 def test_a_handful_of_rows_of_a_new_category_and_a_usual_gap_are_no_warning() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.drift.past import Past, Reference, Walk, outdated, past_of
+from mlops_assets.drift.past import Past, Reference, Row, Walk, outdated, past_of
 from mlops_assets.drift.policy import DriftPolicy
 
 POLICY = DriftPolicy.model_validate({"windows_per_year": 8766})
@@ -31,9 +31,18 @@ REFERENCES: list[dict[str, Any]] = [
 ]
 
 
-def judged(window: str, verdict: str) -> dict[str, Any]:
-    said = {"policy": POLICY.hash, "exceeds": False, "finding": "[[false,false]]"}
-    return {"window": window, "champion": 1, "profile": "", "verdict": verdict, "past": "", **said}
+def judged(window: str, verdict: str) -> Row:
+    return Row(
+        window=window,
+        batch_version="",
+        champion=1,
+        policy=POLICY.hash,
+        verdict=verdict,
+        exceeds=False,
+        finding="[[false,false]]",
+        profile="",
+        past="",
+    )
 
 
 def test_many_windows_that_could_not_be_judged_make_a_past_no_longer() -> None:
@@ -52,17 +61,15 @@ def test_many_windows_that_could_not_be_judged_make_a_past_no_longer() -> None:
     assert past_of(POLICY, rows, HOURS[-1], 1).uncounted == ""
 
 
-def history(policy: DriftPolicy, windows: list[str]) -> dict[str, dict[str, Any]]:
+def history(policy: DriftPolicy, windows: list[str]) -> dict[str, Row]:
     """Return rows of one champion, each with a profile of its own."""
     return {
-        window: {**judged(window, "stable"), "policy": policy.hash, "profile": f"of {window}"}
+        window: judged(window, "stable")._replace(policy=policy.hash, profile=f"of {window}")
         for window in windows
     }
 
 
-def walked(
-    policy: DriftPolicy, rows: Mapping[str, dict[str, Any]]
-) -> Iterator[tuple[str, Past, Reference]]:
+def walked(policy: DriftPolicy, rows: Mapping[str, Row]) -> Iterator[tuple[str, Past, Reference]]:
     walk = Walk(policy)
     for window in sorted(rows):
         yield window, walk.to(window, 1), walk.reference(window)
@@ -78,7 +85,7 @@ def test_a_past_is_another_one_where_what_a_reference_is_made_of_is(drift: dict[
     for number in (0, 1, 3, 30, 40, 41, 60, 79):
         window = HOURS[number]
         for change in ({"profile": "another"}, {"champion": 2}, None):
-            changed = {**rows, window: {**rows[window], **(change or {})}}
+            changed = {**rows, window: rows[window]._replace(**(change or {}))}
             if change is None:
                 del changed[window]
             # then the pasts that differ are those of the windows whose reference does, and no others
@@ -95,12 +102,13 @@ def test_a_past_recorded_with_a_whole_reference_is_known_again(drift: dict[str, 
     rows = history(policy, HOURS[:80])
     for window, past, made_of in walked(policy, rows):
         said = json.dumps([past.counted, past.of_segments, past.uncounted or [], made_of])
-        rows[window]["past"] = hashlib.sha256(said.encode()).hexdigest()[:12]
+        digest = hashlib.sha256(said.encode()).hexdigest()[:12]
+        rows[window] = rows[window]._replace(past=digest)
     # then none is judged again for that
     assert list(outdated(policy, rows)) == []
     assert list(outdated(policy, rows)) == []
     # but where a window that it was made of is another one now, it is
-    rows[HOURS[39]]["profile"] = "another"
+    rows[HOURS[39]] = rows[HOURS[39]]._replace(profile="another")
     found = {window for window, *_ in outdated(policy, rows)}
     if drift == FIXED:
         assert found == set(HOURS[41:80])

@@ -18,10 +18,10 @@ import mlops_assets.defs.flight_delay as flights
 from mlops_assets.components.model import definitions
 from mlops_assets.declaration import Declaration
 from mlops_assets.drift.policy import DriftPolicy
-from mlops_assets.monitoring.due import MEASURING, UNIT, unmeasured
+from mlops_assets.monitoring.due import MEASURING, Compared, Measured, unmeasured
 from mlops_assets.monitoring.effects import EFFECTS, EXPLAINED, Effect
 from mlops_assets.monitoring.loop import rules_of
-from mlops_assets.monitoring.meaning import Meaning, Series, other_windows, remember
+from mlops_assets.monitoring.meaning import Figures, Meaning, Series, other_windows, remember
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 
@@ -182,9 +182,9 @@ def test_a_field_does_what_is_said_of_it(path: str, tmp_path: Path) -> None:
     # given what was recorded of a window, and a champion, by the declaration of before
     meaning = Meaning.declared(before)
     versions = ("batch", "labels")
-    row = {"batch_version": versions[0], "labels_version": versions[1]}
-    rows: Any = {
-        one: {**row, UNIT[one]: "whatever", "meaning": meaning.digest(one)} for one in MEASURING
+    rows: dict[Figures, Measured | Compared | None] = {
+        "performance": Measured(*versions, "whatever", meaning.digest("performance")),
+        "staleness": Compared(*versions, "whatever", meaning.digest("staleness")),
     }
     champion = Entry.model_construct(version=1, learnt=meaning.learnt)
 

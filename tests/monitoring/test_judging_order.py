@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import polars as pl
 import pytest
 
 from mlops_assets.drift.judgement import Reference
-from mlops_assets.drift.past import COLUMNS
+from mlops_assets.drift.past import Row
 from mlops_assets.drift.segments import by_segment, largest
 from mlops_assets.monitoring.due import SCORING, due, judged_otherwise
 from mlops_assets.monitoring.judging import RecordedWindows, record, record_parts
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.sketches.profile import Profile, profile, profile_segments
@@ -74,7 +76,7 @@ class Judges:
 
     def outdated(self) -> list[str]:
         store = self.recorded.store
-        newest = store.newest("verdicts", *COLUMNS, model="m")
+        newest = store.newest(kinds.Verdict, Row, model="m")
         found = judged_otherwise(store, self.recorded.declaration, newest, newest)
         return [window for window, *_ in found]
 
@@ -92,11 +94,8 @@ class Judges:
 
     @property
     def said(self) -> dict[str, tuple[Any, ...]]:
-        found = self.recorded.store.latest("verdicts", model="m")
-        return {
-            row["window"]: (row["verdict"], row["sentence"], row["exceeds"], row["detail"])
-            for row in found
-        }
+        found = self.recorded.store.latest(kinds.Verdict, model="m")
+        return {row.window: (row.verdict, row.sentence, row.exceeds, row.detail) for row in found}
 
 
 POLICIES: list[dict[str, Any]] = [
@@ -176,9 +175,8 @@ def test_verdicts_from_before_a_past_was_recorded_stay(tmp_path: Path) -> None:
         judges.judge(number)
     store = judges.recorded.store
     before = judges.said[week(10)]
-    for row in store.latest("verdicts", model="m"):
-        old = {k: v for k, v in row.items() if k not in ("event_id", "record_id", "recorded_at")}
-        store.add("verdicts", {**old, "finding": None, "past": None})
+    for row in store.latest(kinds.Verdict, model="m"):
+        store.add(replace(row, finding=None, past=None))
     # then nothing is due, and the next window counts them as they were
     assert judges.outdated() == []
     judges.judge(11)
@@ -198,16 +196,16 @@ def test_a_window_judged_out_of_turn_in_dagster_is_judged_again_by_itself(
     first = played.materialize("ingest", *SCORING[:-1], window=tiny.window(10))
     assert first.success
 
-    def verdict() -> dict[str, Any]:
-        (row,) = played.store.latest("verdicts", model=tiny.MODEL, window=tiny.window(10))
+    def verdict() -> kinds.Verdict:
+        (row,) = played.store.latest(kinds.Verdict, model=tiny.MODEL, window=tiny.window(10))
         return row
 
-    assert verdict()["verdict"] == "warning"
-    assert f"{tiny.window(9)} never landed" in verdict()["sentence"]
+    assert verdict().verdict == "warning"
+    assert f"{tiny.window(9)} never landed" in verdict().sentence
     # when the sensors have done what is due
     played.player.tick("data")
     played.player.tick("data")
     # then it counts the one before it, and nothing is due any more
-    assert verdict()["verdict"] == "drifted"
-    assert "never landed" not in verdict()["sentence"]
+    assert verdict().verdict == "drifted"
+    assert "never landed" not in verdict().sentence
     assert due(played.repository, played.store, played.player.declaration) == []

@@ -19,6 +19,7 @@ from mlops_assets.monitoring.meaning import (
     other_windows,
     remember,
 )
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 
@@ -51,10 +52,10 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def measured(store: Store, window: str, meaning: str | None, **changed: Any) -> dict[str, Any]:
+def measured(store: Store, window: str, meaning: str | None, **changed: Any) -> kinds.Performance:
     row = {"model": "tiny", "window": window, "meaning": meaning, **PERFORMANCE, **changed}
-    store.add("performance", row)
-    return store.latest("performance", model="tiny", window=window)[0]
+    store.add(kinds.Performance(**row))
+    return store.latest(kinds.Performance, model="tiny", window=window)[0]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_a_meaning_that_returns_finds_its_figures(store: Store, figures: Figures
     assert seen.holds(figures, row)
     assert not Series.of(second, store).holds(figures, row)
     remember(first, store)
-    assert len(store.rows("meanings", model="tiny")) == 3
+    assert len(store.rows(kinds.Meaning, model="tiny")) == 3
 
 
 def test_a_version_that_learnt_something_else_is_named(store: Store) -> None:
@@ -163,8 +164,9 @@ def test_a_version_that_learnt_something_else_is_named(store: Store) -> None:
 
 def test_counts_of_labels_are_of_one_target(store: Store) -> None:
     remember(declared(), store)
-    counted = {"meaning": Meaning.declared(declared()).digest("labels")}
-    for row in (counted, {"meaning": None}):
+    landed = {"model": "tiny", "window": "w", "version": "v", "commit_id": "c"}
+    for meaning in (Meaning.declared(declared()).digest("labels"), None):
+        row = kinds.Labels(**landed, rows=7, unknown=0, meaning=meaning)
         assert Series.of(declared(gates__metric="brier"), store).holds("labels", row)
         other = Series.of(declared(labels__target=f"{HERE}:UNPAID"), store)
         assert not other.holds("labels", row)
@@ -191,13 +193,13 @@ def test_windows_declared_otherwise_than_they_landed_are_refused(
     assert "under another name" in str(refused.value)
     check_windows(declared(windows__start="2024-02-05", windows__end="2030-01-07"), store)
     check_windows(declared(windows__timezone="Etc/UTC"), store)  # another name of the same zone
-    assert len(store.rows("meanings", model="tiny")) == 1
+    assert len(store.rows(kinds.Meaning, model="tiny")) == 1
 
 
 def test_a_zone_that_was_recorded_by_another_name_of_utc_is_the_same(store: Store) -> None:
     # given a home whose meaning was recorded as the zone was spelled then
     parts = {**Meaning.declared(declared()).parts, "timezone": "Etc/UTC"}
-    store.add("meanings", {"model": "tiny", "parts": parts})
+    store.add(kinds.Meaning(model="tiny", parts=parts))
     # then neither name is another declaration, and nothing begins anew
     for zone in ("Etc/UTC", "UTC"):
         check_windows(declared(windows__timezone=zone), store)
@@ -210,13 +212,7 @@ def test_a_home_from_before_meanings_tells_the_length_by_its_verdicts(store: Sto
     declaration = declared()
     policy = DriftPolicy.declared(declaration.drift, declaration.windows.per_year)
     store.add(
-        "verdicts",
-        {
-            "model": "tiny", "window": "2024-01-01", "batch_version": "b", "champion": None,
-            "profile": "p", "reference": None, "rows": 10, "exceeds": False,
-            "verdict": "insufficient", "sentence": "", "policy": store.add_blob(policy.to_bytes()),
-            "detail": {}, "features_commit": "c",
-        },
+        kinds.Verdict(model="tiny", window="2024-01-01", batch_version="b", champion=None, profile="p", reference=None, rows=10, exceeds=False, verdict="insufficient", sentence="", policy=store.add_blob(policy.to_bytes()), detail={}, features_commit="c"),
     )  # fmt: skip
     assert other_windows(declaration, store) == ""
     assert "windows.every" in other_windows(declared(windows__every="month"), store)

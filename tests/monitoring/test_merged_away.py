@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from mlops_assets.drift.past import Row
 from mlops_assets.drift.reference import Reference
 from mlops_assets.errors import ProfileError, StoreError
 from mlops_assets.monitoring.judging import RecordedWindows, reference_for
 from mlops_assets.monitoring.retention import compact
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Entry
 from mlops_assets.sketches.profile import Profile, profile
@@ -31,7 +33,7 @@ def test_a_window_merged_away_is_named_and_can_be_had_again(tmp_path: Path) -> N
     recorded = RecordedWindows(
         declared(reference="fixed", reference_from=week(2), reference_until=week(3)), store
     )
-    rows = {row["window"]: row for row in store.latest("verdicts", model="m")}
+    rows = store.newest(kinds.Verdict, Row, model="m")
     # when a window would be judged by it
     with pytest.raises(ProfileError, match=f"{week(2)}.* was merged into that of 2024-01 by the"):
         reference_for(recorded.policy, recorded, recorded.scorer(entry), week(15), rows)

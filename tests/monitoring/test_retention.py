@@ -20,6 +20,7 @@ import pytest
 from mlops_assets.declaration import Declaration
 from mlops_assets.errors import StoreBusyError
 from mlops_assets.monitoring.retention import WHOLE, Compaction, compact, is_due, merged_into
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.sketches.profile import Profile, profile, profile_segments
 from tests.drift.weeks import rows
@@ -82,14 +83,16 @@ def land(
         }
         for name, part in profile_segments(frame, ["carrier"]).items()
     ]
-    store.add_many("segments", parts)
+    store.add_many([kinds.Segment(**one) for one in parts])
     own = {"batch_version": "b", "profile": store.add_blob(profile(frame).to_bytes())}
     named = {part["segment"]: part["profile"] for part in parts}
     if only:
         named = {segment: named[segment] for segment in only}
     detail = {"reference_windows": reference or {}, "segment_profiles": named}
     store.add(
-        "verdicts", {**common, **own, "reference": None, "rows": frame.height, "detail": detail}
+        kinds.Verdict(
+            **{**common, **own, "reference": None, "rows": frame.height, "detail": detail}
+        )
     )
 
 
@@ -110,18 +113,18 @@ def blobs(store: Store) -> set[str]:
     return {path.name for path in (store.root / "blobs").rglob("*") if path.is_file()}
 
 
-def months(store: Store, segment: str = WHOLE) -> dict[str, dict[str, Any]]:
-    rows = store.latest("merged_profiles", model="m", segment=segment)
-    return {row["period"]: row for row in rows}
+def months(store: Store, segment: str = WHOLE) -> dict[str, kinds.MergedProfile]:
+    rows = store.latest(kinds.MergedProfile, model="m", segment=segment)
+    return {row.period: row for row in rows}
 
 
 def own(store: Store, number: int) -> str:
-    (row,) = store.latest("verdicts", model="m", window=week(number))
-    return str(row["profile"])
+    (row,) = store.latest(kinds.Verdict, model="m", window=week(number))
+    return str(row.profile)
 
 
 def of_segments(store: Store, number: int) -> list[str]:
-    return [row["profile"] for row in store.latest("segments", model="m", window=week(number))]
+    return [row.profile for row in store.latest(kinds.Segment, model="m", window=week(number))]
 
 
 def test_a_month_is_one_profile_that_counts_as_its_windows_did(store: Store) -> None:
@@ -134,15 +137,15 @@ def test_a_month_is_one_profile_that_counts_as_its_windows_did(store: Store) -> 
     assert done.before == "2024-03"
     assert [month.period for month in done.merged] == ["2024-01", "2024-02"]
     january = months(store)["2024-01"]
-    assert list(january["windows"]) == [week(number) for number in range(5)]
-    assert january["rows"] == sum(counts) == sum(HEIGHT + number for number in range(5))
-    merged = stock.read(store.blob(january["profile"]))
-    assert merged.get_column("carrier").to_summary_dict()["counts/n"] == january["rows"]
+    assert list(january.windows) == [week(number) for number in range(5)]
+    assert january.rows == sum(counts) == sum(HEIGHT + number for number in range(5))
+    merged = stock.read(store.blob(january.profile))
+    assert merged.get_column("carrier").to_summary_dict()["counts/n"] == january.rows
     assert stock.items(merged, "carrier") == {
         name: sum(items[name] for items in carriers) for name in ("AA", "DL", "UA")
     }
     parts = [months(store, f"carrier={name}")["2024-01"] for name in ("AA", "DL", "UA")]
-    assert sum(part["rows"] for part in parts) == january["rows"]
+    assert sum(part.rows for part in parts) == january.rows
     # nine weeks with four profiles each went, all others and eight merged ones are there
     assert done.removed == 36
     assert len(blobs(store)) == (16 - 9) * 4 + 8
@@ -154,18 +157,18 @@ def test_a_month_is_one_profile_that_counts_as_its_windows_did(store: Store) -> 
 
 def test_doing_it_again_changes_nothing_and_later_it_goes_on(store: Store) -> None:
     first = compact(store, declared(), NOW)
-    held, events = blobs(store), store.rows("merged_profiles")
+    held, events = blobs(store), store.rows(kinds.MergedProfile)
 
     again = compact(store, declared(), NOW)
 
     assert (again.merged, again.removed, again.size) == ((), 0, 0)
-    assert (blobs(store), store.rows("merged_profiles")) == (held, events)
+    assert (blobs(store), store.rows(kinds.MergedProfile)) == (held, events)
     assert first.size > 0
     for number in range(16, 30):
         land(store, number)
     later = compact(store, declared(), NOW)
     assert [month.period for month in later.merged] == ["2024-03", "2024-04", "2024-05"]
-    assert months(store)["2024-01"]["profile"] == events[0]["profile"]
+    assert months(store)["2024-01"].profile == events[0].profile
 
 
 def test_what_is_left_does_not_grow_with_the_windows_of_a_month(tmp_path: Path) -> None:
@@ -175,7 +178,7 @@ def test_what_is_left_does_not_grow_with_the_windows_of_a_month(tmp_path: Path) 
         for number in range(0, 26, every):
             land(store, number)
         compact(store, declared(), NOW)
-        old = {row["profile"] for row in store.latest("merged_profiles", model="m")}
+        old = {row.profile for row in store.latest(kinds.MergedProfile, model="m")}
         sizes.append(len(old))
     assert sizes[0] == sizes[1]
 
@@ -183,7 +186,7 @@ def test_what_is_left_does_not_grow_with_the_windows_of_a_month(tmp_path: Path) 
 def test_a_rehearsal_says_exactly_what_would_be_done(store: Store) -> None:
     before = blobs(store)
     said = compact(store, declared(), NOW, rehearse=True)
-    assert (blobs(store), store.rows("merged_profiles")) == (before, [])
+    assert (blobs(store), store.rows(kinds.MergedProfile)) == (before, [])
     assert compact(store, declared(), NOW) == said
 
 
@@ -213,7 +216,7 @@ def test_the_declared_reference_stays_as_it_is(store: Store) -> None:
     fixed = declared(reference="fixed", reference_from=week(1), reference_until=week(2))
     done = compact(store, fixed, NOW)
     assert done.kept == dict.fromkeys([week(1), week(2)], "the declared reference is made of it")
-    assert list(months(store)["2024-01"]["windows"]) == [week(0), week(3), week(4)]
+    assert list(months(store)["2024-01"].windows) == [week(0), week(3), week(4)]
     assert store.has_blob(own(store, 1))
 
 
@@ -246,9 +249,7 @@ def test_only_the_segments_of_the_newest_verdict_are_merged(store: Store) -> Non
     # when its month is merged
     compact(store, declared(), NOW)
     # then the other segment's profile of before isn't counted
-    windows = {
-        name: months(store, f"carrier={name}")["2024-01"]["windows"] for name in ("AA", "UA")
-    }
+    windows = {name: months(store, f"carrier={name}")["2024-01"].windows for name in ("AA", "UA")}
     assert week(1) in windows["AA"]
     assert week(1) not in windows["UA"]
     assert week(0) in windows["UA"]
@@ -269,8 +270,8 @@ def test_a_window_that_comes_late_joins_its_month(tmp_path: Path) -> None:
     land(store, 2)
     compact(store, declared(), NOW)
     january = months(store)["2024-01"]
-    assert list(january["windows"]) == [week(number) for number in range(5)]
-    assert january["rows"] == sum(HEIGHT + number for number in range(5))
+    assert list(january.windows) == [week(number) for number in range(5)]
+    assert january.rows == sum(HEIGHT + number for number in range(5))
     assert not store.has_blob(own(store, 2))
 
 
@@ -283,8 +284,8 @@ def test_a_window_corrected_after_its_month_was_merged_keeps_its_own(store: Stor
     # when it is done again
     done = compact(store, declared(), NOW)
     # then the first was merged as it was corrected, and nothing of it stays
-    assert january["windows"][week(1)][0] == own(store, 1)
-    assert not any(map(store.has_blob, january["windows"][week(1)]))
+    assert january.windows[week(1)][0] == own(store, 1)
+    assert not any(map(store.has_blob, january.windows[week(1)]))
     # and the second stays beside the month, which still holds what it was
     assert done.kept == {week(2): "it was profiled again after 2024-01 was merged"}
     assert store.has_blob(own(store, 2))
@@ -300,7 +301,7 @@ def test_a_window_whose_profile_is_lost_is_named_and_left_out(store: Store) -> N
     (store.root / "blobs" / lost[:2] / lost).unlink()
     done = compact(store, declared(), NOW)
     assert "no blob" in done.kept[week(1)]
-    assert week(1) not in months(store)["2024-01"]["windows"]
+    assert week(1) not in months(store)["2024-01"].windows
 
 
 @pytest.mark.parametrize(
@@ -375,14 +376,11 @@ def test_killed_anywhere_both_are_there_and_the_next_finishes(store: Store, tmp_
         for number in range(16):
             if not store.has_blob(own(store, number)):
                 month = months(store)[week(number)[:7]]
-                assert week(number) in month["windows"]
-                assert Profile.from_bytes(store.blob(month["profile"])).rows == month["rows"]
+                assert week(number) in month.windows
+                assert Profile.from_bytes(store.blob(month.profile)).rows == month.rows
     # and in the end it is as if it had never been killed
     assert ends == [-signal.SIGKILL] * 7 + [0]
     assert blobs(store) == blobs(whole)
     for segment in (WHOLE, "carrier=AA"):
-        content = [
-            [{k: row[k] for k in ("period", "profile", "rows", "windows")} for row in rows.values()]
-            for rows in (months(store, segment), months(whole, segment))
-        ]
+        content = [list(rows.values()) for rows in (months(store, segment), months(whole, segment))]
         assert content[0] == content[1]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from mlops_assets.monitoring.due import due
 from mlops_assets.records import kinds
-from mlops_assets.records.record import fields_of
 from tests import tiny
 from tests.conftest import Played, PlayedTo, reopen
 from tests.sensors.test_runs import with_windows
@@ -80,8 +80,8 @@ def test_a_fresh_window_ingested_by_hand_leaves_nothing_undone(played_to: Played
     played.player.settle()
     played.land(8, "labels")
     played.turn(9)
-    (row,) = played.store.latest("performance", model=tiny.MODEL, window=tiny.window(8))
-    assert row["value"] > 0.6
+    (row,) = played.store.latest(kinds.Performance, model=tiny.MODEL, window=tiny.window(8))
+    assert row.value > 0.6
 
 
 def test_an_estimate_that_was_not_made_is_due(played_to: PlayedTo) -> None:
@@ -93,7 +93,7 @@ def test_an_estimate_that_was_not_made_is_due(played_to: PlayedTo) -> None:
     assert (tiny.window(8), ("performance",)) in asked(played)
     played.player.settle()
     assert asked(played) == []
-    assert played.store.latest("estimates", model=tiny.MODEL, window=tiny.window(8))
+    assert played.store.latest(kinds.Estimate, model=tiny.MODEL, window=tiny.window(8))
 
 
 def test_a_declaration_that_begins_later_goes_on(played_to: PlayedTo) -> None:
@@ -105,12 +105,12 @@ def test_a_declaration_that_begins_later_goes_on(played_to: PlayedTo) -> None:
     # when the next window lands
     later.turn(9)
     # then it is scored and estimated by what is still declared, and those before are let be
-    (row,) = later.store.latest("estimates", model=tiny.MODEL, window=tiny.window(9))
-    assert row["value"] is not None
-    assert min(row["made_of"]) >= tiny.window(6)
+    (row,) = later.store.latest(kinds.Estimate, model=tiny.MODEL, window=tiny.window(9))
+    assert row.value is not None
+    assert min(row.made_of) >= tiny.window(6)
     assert not [run for run in later.instance.get_runs() if run.status.value == "FAILURE"]
-    rows = later.store.latest("decisions", model=tiny.MODEL, trigger="missing")
-    assert [one for one in rows if one["code"] == "arrived"] == []
+    rows = later.store.latest(kinds.Decision, model=tiny.MODEL, trigger="missing")
+    assert [one for one in rows if one.code == "arrived"] == []
 
 
 def test_a_landing_of_an_undeclared_window_is_no_work(played: Played) -> None:
@@ -148,14 +148,13 @@ def test_work_that_kept_failing_is_tried_again_when_a_person_asks(played: Played
     played = reopen(played)
     assert not played.player.tick("data")
     played.store.add(
-        "controls",
-        {
-            "model": "tiny",
-            "action": "retry",
-            "reason": tiny.window(0),
-            "by": "us",
-            "requested_at": datetime.now(UTC).isoformat(),
-        },
+        kinds.Control(
+            model="tiny",
+            action="retry",
+            reason=tiny.window(0),
+            by="us",
+            requested_at=datetime.now(UTC).isoformat(),
+        ),
     )
     played.player.settle()
     assert [one["window"] for one in played.status["windows"]] == [tiny.window(0)]
@@ -165,9 +164,8 @@ def test_a_window_that_was_scored_and_never_estimated_is_due(played: Played) -> 
     # given a champion's window whose run was killed between its verdict and its estimate
     with_windows(played, 2)
     newest = tiny.window(1)
-    (verdict,) = played.store.latest("verdicts", model="tiny", window=newest)
-    own = {field.name for field in fields_of(kinds.Verdict)}
-    played.store.add("verdicts", {**{k: v for k, v in verdict.items() if k in own}, "champion": 1})
+    (verdict,) = played.store.latest(kinds.Verdict, model="tiny", window=newest)
+    played.store.add(replace(verdict, champion=1))
     for scores in (b"scores", b"scores of a correction"):
         with played.repository.transaction("main", "scored", {}) as change:
             change.put(f"tiny/predictions/{newest}.parquet", scores)
@@ -176,5 +174,5 @@ def test_a_window_that_was_scored_and_never_estimated_is_due(played: Played) -> 
         version = played.repository.stat("main", f"tiny/predictions/{newest}.parquet").checksum
         row = {"champion": 1, "method": "cbpe", "metric": "auc", "reason": "", "rows": 300}
         made = {"made_of": [], "predictions_version": version}
-        played.store.add("estimates", {"model": "tiny", "window": newest, **row, **made})
+        played.store.add(kinds.Estimate(**{"model": "tiny", "window": newest, **row, **made}))
         assert asked(played) == []

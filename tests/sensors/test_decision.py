@@ -13,11 +13,10 @@ import pytest
 from mlops_assets.batches.maturity import LandedWindows, missing_windows
 from mlops_assets.cli.replay import replay_model
 from mlops_assets.declaration import Declaration
-from mlops_assets.monitoring.decision_log import MOST_GAPS, note_gaps, overtaken, record
+from mlops_assets.monitoring.decision_log import MOST_GAPS, Said, note_gaps, overtaken, record
 from mlops_assets.monitoring.recorded import paused
 from mlops_assets.monitoring.status import of_model
 from mlops_assets.records import kinds
-from mlops_assets.records.record import fields_of
 from mlops_assets.records.store import Store
 from mlops_assets.registry.ledger import Ledger
 from tests import tiny
@@ -25,14 +24,13 @@ from tests.conftest import Played, PlayedTo
 
 
 def decisions(played: Played) -> list[tuple[str, str, str]]:
-    rows = played.store.rows("decisions", model=tiny.MODEL)
-    return [(row["window"], row["trigger"], row["code"]) for row in rows]
+    rows = played.store.rows(kinds.Decision, model=tiny.MODEL)
+    return [(row.window, row.trigger, row.code) for row in rows]
 
 
 def control(played: Played, action: str, at: str) -> None:
     played.store.add(
-        "controls",
-        {"model": "tiny", "action": action, "reason": "a test", "by": "us", "requested_at": at},
+        kinds.Control(model="tiny", action=action, reason="a test", by="us", requested_at=at),
     )
 
 
@@ -41,7 +39,7 @@ def test_the_newest_request_decides_whether_a_model_is_paused(tmp_path: Path) ->
     store = Store(tmp_path / "store")
     record = {"model": "tiny", "reason": "a test", "by": "us"}
     for action, at in (("pause", "2024-03-02T00:00:00Z"), ("resume", "2024-03-01T00:00:00Z")):
-        store.add("controls", {**record, "action": action, "requested_at": at})
+        store.add(kinds.Control(**{**record, "action": action, "requested_at": at}))
     # then it is paused, whatever the order of events
     assert paused(store, "tiny") == "paused by us (a test)"
     status = of_model("tiny", store, Ledger(tmp_path / "ledger"), None)
@@ -118,7 +116,7 @@ def test_a_request_that_keeps_crashing_is_given_up_and_said(played_to: PlayedTo)
     # until one has ended
     ended = {"model": tiny.MODEL, "cause": "manual:x", "window": tiny.window(6), "promoted": False}
     rest = {"version": None, "reason": "no better", "run_id": "r", "minutes": 1.0}
-    played.store.add("outcomes", {**ended, **rest})
+    played.store.add(kinds.Outcome(**{**ended, **rest}))
     assert played.status["given_up"] is None
 
 
@@ -207,20 +205,20 @@ def test_many_gaps_are_noted_some_hundred_at_a_time(
     gaps = missing_windows(landed, sparse)
     many = len(gaps.batches) + len(gaps.labels)
     assert noted == [MOST_GAPS, many - MOST_GAPS, 0, 0]
-    rows = store.latest("decisions", model=declaration.name, trigger="missing")
-    assert {(row["window"], row["code"]) for row in rows} == {
+    rows = store.latest(kinds.Decision, model=declaration.name, trigger="missing")
+    assert {(row.window, row.code) for row in rows} == {
         *((window, "missing_batch") for window in gaps.batches),
         *((window, "missing_labels") for window in gaps.labels),
     }
     # by one file each, since the next one would have all decisions read again
-    assert len({row["record_id"].partition(".")[0] for row in rows}) == 2
+    assert len({row.record_id.partition(".")[0] for row in rows}) == 2
     # and what came after all is noted, and that it is gone once more, as often as that is so
     came = replace(landed, labels=landed.batches)
     for now, code in ((came, "arrived"), (landed, "missing_labels")) * 2:
         while note_gaps(sparse, now, store):
             pass
-        newest = store.newest("decisions", "code", model=declaration.name)
-        assert {newest[f"missing:labels:{window}"]["code"] for window in gaps.labels} == {code}
+        newest = store.newest(kinds.Decision, Said, model=declaration.name)
+        assert {newest[f"missing:labels:{window}"].code for window in gaps.labels} == {code}
 
 
 def test_what_drifted_while_nobody_decided_is_said_in_one_row(played_to: PlayedTo) -> None:
@@ -232,9 +230,7 @@ def test_what_drifted_while_nobody_decided_is_said_in_one_row(played_to: PlayedT
         played.land(number, "labels")
     while played.player.tick("data"):
         pass
-    verdicts = {
-        row["window"]: row["verdict"] for row in played.store.latest("verdicts", model="tiny")
-    }
+    verdicts = {row.window: row.verdict for row in played.store.latest(kinds.Verdict, model="tiny")}
     assert [verdicts[tiny.window(n)] for n in (10, 11, 12)] == ["drifted"] * 3
 
     # when the sensor ticks again
@@ -247,14 +243,14 @@ def test_what_drifted_while_nobody_decided_is_said_in_one_row(played_to: PlayedT
     assert len([row for row in rows if row[1] == "drift"]) == 2
     assert [entry.trigger for entry in played.ledger.entries("tiny")] == ["initial", "drift"]
     superseded = next(
-        row for row in played.store.rows("decisions", model="tiny") if row["code"] == "superseded"
+        row for row in played.store.rows(kinds.Decision, model="tiny") if row.code == "superseded"
     )
-    assert f"2 windows, {tiny.window(10)} to {tiny.window(11)}" in superseded["reason"]
+    assert f"2 windows, {tiny.window(10)} to {tiny.window(11)}" in superseded.reason
 
     # and Dagster shows what was decided, on the champion
     key = dg.AssetKey(["tiny", "champion"])
     shown = played.instance.fetch_observations(key, limit=100).records
-    assert superseded["reason"] in {
+    assert superseded.reason in {
         one.event_log_entry.asset_observation.description
         for one in shown
         if one.event_log_entry.asset_observation
@@ -273,7 +269,7 @@ class Absent:
         said = {"exceeds": True, "verdict": verdict, "sentence": "", "detail": {}}
         made = {"batch_version": batch, "features_commit": f"{verdict}-{batch}"}
         common = {"model": tiny.MODEL, "window": tiny.window(number), "champion": 1, "rows": 300}
-        self.store.add("verdicts", {**common, **said, **made, "profile": "", "policy": ""})
+        self.store.add(kinds.Verdict(**{**common, **said, **made, "profile": "", "policy": ""}))
 
     def said(self, newest: int) -> list[str]:
         batches = tuple(tiny.window(number) for number in range(newest + 1))
@@ -338,13 +334,12 @@ def test_ten_thousand_drift_events_after_two_dead_days_are_one_retraining(
         played.land(number, "labels")
     while played.player.tick("data"):
         pass
-    kind = {field.name for field in fields_of(kinds.Verdict)}
-    *_, before, newest = played.store.latest("verdicts", model="tiny")
-    assert (before["window"], newest["verdict"]) == (tiny.window(9), "drifted")
+    *_, before, newest = played.store.latest(kinds.Verdict, model="tiny")
+    assert (before.window, newest.verdict) == (tiny.window(9), "drifted")
     # of the same past: one of another past would be made again
-    row = {name: value for name, value in before.items() if name in kind} | {"verdict": "drifted"}
     for event in range(10_000):
-        played.store.add("verdicts", {**row, "features_commit": f"{event:064x}"})
+        one = replace(before, verdict="drifted", features_commit=f"{event:064x}")
+        played.store.add(one)
 
     # when the sensor comes back, and ticks again and again
     played.player.settle()

@@ -11,6 +11,7 @@ import pytest
 from mlops_assets.batches.landing import land
 from mlops_assets.declaration import Declaration
 from mlops_assets.monitoring.due import Work
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from mlops_assets.resources import RepositoryResource, StoreResource
 from mlops_assets.sensors import data
@@ -78,10 +79,10 @@ def test_what_was_given_up_of_a_window_that_is_declared_no_more_fails_no_tick(
     put(tmp_path, declaration, tiny.window(0))
     row = {"model": "tiny", "cause": "ingest:abc", "window": "1999-01-04", "trigger": "data"}
     said = {"decision": "held_back", "code": "failing", "reason": "", "decided_at": ""}
-    Store(tmp_path / "store").add("decisions", {**row, **said})
+    Store(tmp_path / "store").add(kinds.Decision(**{**row, **said}))
     assert asked(tick(tmp_path, declaration)) == [tiny.window(0)]
-    (last,) = Store(tmp_path / "store").latest("decisions", model="tiny")
-    assert last["code"] == "done"
+    (last,) = Store(tmp_path / "store").latest(kinds.Decision, model="tiny")
+    assert last.code == "done"
 
 
 def test_a_window_that_dagster_does_not_know_holds_up_no_other(

@@ -21,7 +21,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from mlops_assets.assets.commits import read_commit
 from mlops_assets.assets.request import CAUSE_TAG
-from mlops_assets.batches.landing import KINDS
+from mlops_assets.records import kinds
 from mlops_assets.registry.owner import PID, owner_tags, was_running
 from mlops_assets.resources import KIND_TAG, MODEL_TAG
 from mlops_assets.sensors import recovery
@@ -61,7 +61,7 @@ def made(
 def ask(played: Played, reason: str) -> None:
     at = datetime.now(UTC).isoformat()
     row = {"model": "tiny", "action": "retrain", "reason": reason, "by": "us", "requested_at": at}
-    played.store.add("controls", row)
+    played.store.add(kinds.Control(**row))
 
 
 def with_windows(played: Played, count: int) -> Played:
@@ -77,19 +77,20 @@ def with_windows(played: Played, count: int) -> Played:
             kind: played.repository.stat("main", f"tiny/{kind}/{tiny.window(number)}.parquet")
             for kind in ("batches", "labels")
         }
-        for kind, info in versions.items():
-            row = {**common, "version": info.checksum, "commit_id": change.commit_id, "rows": 300}
-            extra = {"positives": 150, "unknown": 0} if kind == "labels" else {}
-            played.store.add(kind, {**row, **extra})
+        landed = {**common, "commit_id": change.commit_id, "rows": 300}
+        batch, labels = (versions[kind].checksum for kind in ("batches", "labels"))
+        played.store.add(kinds.Batch(**{**landed, "version": batch}))
+        counts = {"version": labels, "positives": 150, "unknown": 0}
+        played.store.add(kinds.Labels(**{**landed, **counts}))
         verdict = {"profile": "", "rows": 300, "exceeds": False, "verdict": "insufficient"}
         said = {"sentence": "", "policy": "", "detail": {}, "features_commit": change.commit_id}
         version = {"batch_version": versions["batches"].checksum}
-        played.store.add("verdicts", {**common, **verdict, **said, **version})
+        played.store.add(kinds.Verdict(**{**common, **verdict, **said, **version}))
     return played
 
 
 def codes(played: Played) -> list[tuple[str, str]]:
-    return [(r["trigger"], r["code"]) for r in played.store.rows("decisions", model="tiny")]
+    return [(r.trigger, r.code) for r in played.store.rows(kinds.Decision, model="tiny")]
 
 
 def test_a_cancelled_retraining_is_a_persons_answer(played: Played) -> None:
@@ -121,9 +122,9 @@ def test_a_request_that_came_too_early_is_answered_and_says_to_ask_again(played:
     while played.player.tick("decision"):
         pass
     # then each cause is answered, and the person is told that nothing asks again for the request
-    answers = {row["cause"]: row for row in played.store.latest("outcomes", model="tiny")}
+    answers = {row.cause: row for row in played.store.latest(kinds.Outcome, model="tiny")}
     assert [cause.partition(":")[0] for cause in sorted(answers)] == ["initial", "manual"]
-    initial, manual = (answers[cause]["reason"] for cause in sorted(answers))
+    initial, manual = (answers[cause].reason for cause in sorted(answers))
     assert (
         manual
         == f"{initial}; this answers the request: when that has changed, `mlops retrain tiny` again"
@@ -245,7 +246,7 @@ def test_an_ingest_is_tried_a_few_times_however_its_runs_end(played: Played) -> 
     assert "waiting" not in str(played.player.evaluate("decision").skip_message)
     # and once a person has asked for it once more and it is done, nothing says that it is not
     row = {"model": "tiny", "action": "retry", "reason": tiny.window(0), "by": "us"}
-    played.store.add("controls", {**row, "requested_at": datetime.now(UTC).isoformat()})
+    played.store.add(kinds.Control(**{**row, "requested_at": datetime.now(UTC).isoformat()}))
     played.player.settle()
     assert [one["window"] for one in played.status["windows"]] == [tiny.window(0)]
     assert played.status["held_back"] == []
@@ -275,7 +276,7 @@ def test_work_whose_runs_are_killed_again_and_again_comes_to_an_end(
     assert killed == INTERRUPTIONS + played.player.declaration.retraining.attempts
     assert [code for _, code in codes(played)][-1] == "failing"
     if kind == "ingest":
-        assert "was stopped or killed" in played.store.rows("decisions", model="tiny")[-1]["reason"]
+        assert "was stopped or killed" in played.store.rows(kinds.Decision, model="tiny")[-1].reason
 
 
 def test_work_that_is_going_on_is_not_asked_for_by_another_key(played: Played) -> None:
@@ -453,18 +454,21 @@ def test_what_landed_is_read_as_our_own_record_says(played: Played) -> None:
         played.instance.delete_run(run.run_id)
     # then what is read is what is recorded as done, not what was there before
     context = dg.build_asset_context(partition_key=tiny.window(0), instance=played.instance)
-    for kind in KINDS:
-        (row,) = played.store.latest(kind, model="tiny")
+    rows: list[kinds.Batch | kinds.Labels] = [
+        *played.store.latest(kinds.Batch, model="tiny"),
+        *played.store.latest(kinds.Labels, model="tiny"),
+    ]
+    for kind, row in zip(("batches", "labels"), rows, strict=True):
         found = read_commit(
-            context, played.repository, played.store, played.player.declaration, kind, row["window"]
+            context, played.repository, played.store, played.player.declaration, kind, row.window
         )
-        path = f"tiny/{kind}/{row['window']}.parquet"
-        assert played.repository.stat(found, path).checksum == row["version"]
-        assert row["rows"] == (400 if kind == "batches" else 300)
+        path = f"tiny/{kind}/{row.window}.parquet"
+        assert played.repository.stat(found, path).checksum == row.version
+        assert row.rows == (400 if kind == "batches" else 300)
     # and what is made of it is made of the newest
     result = played.materialize("ingest", "drift_profile", window=tiny.window(0))
     assert result.success
-    assert played.store.latest("verdicts", model="tiny")[0]["rows"] == 400
+    assert played.store.latest(kinds.Verdict, model="tiny")[0].rows == 400
 
 
 def test_a_run_that_ends_while_it_is_looked_at_stays_as_it_ended(

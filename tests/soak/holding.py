@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
+from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
 from tests import tiny
 from tests.soak.events import Night
@@ -16,19 +17,19 @@ from tests.soak.model import Hour
 def left_behind(night: Night, home: Path) -> list[str]:
     """Return what is not done yet of what was accepted, a sentence each."""
     store = Store(home / "store")
-    verdicts = {row["window"]: row for row in store.latest("verdicts", model=tiny.MODEL)}
-    measured = {row["window"]: row for row in store.latest("performance", model=tiny.MODEL)}
+    verdicts = {row.window: row for row in store.latest(kinds.Verdict, model=tiny.MODEL)}
+    measured = {row.window: row for row in store.latest(kinds.Performance, model=tiny.MODEL)}
     found, newest = [], max(night.batches)
     for key, version in sorted(night.batches.items()):
         verdict = verdicts.get(key)
-        if verdict is None or verdict["batch_version"] != version:
+        if verdict is None or verdict.batch_version != version:
             found.append(f"{key} has no verdict on the batch that was accepted last")
             continue
         labels = night.labels.get(key)
-        if labels is None or verdict["champion"] is None or not mature(key, newest):
+        if labels is None or verdict.champion is None or not mature(key, newest):
             continue
         row = measured.get(key)
-        if row is None or (row["batch_version"], row["labels_version"]) != (version, labels):
+        if row is None or (row.batch_version, row.labels_version) != (version, labels):
             found.append(f"{key} was not measured on the labels that were accepted last")
     return found
 
@@ -44,10 +45,9 @@ def judged_twice(home: Path) -> list[str]:
     A verdict counts the windows before it: when one of those lands late, or is taken back, it is
     made again, and may well say the same.
     """
-    rows = Store(home / "store").rows("verdicts", model=tiny.MODEL)
+    rows = Store(home / "store").rows(kinds.Verdict, model=tiny.MODEL)
     seen = Counter(
-        (row["window"], row["batch_version"], row["champion"], row["past"], row["verdict"])
-        for row in rows
+        (row.window, row.batch_version, row.champion, row.past, row.verdict) for row in rows
     )
     return [f"{key[0]} was judged {n} times, to the same end" for key, n in seen.items() if n > 1]
 
