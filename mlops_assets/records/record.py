@@ -118,7 +118,7 @@ def migrated(kind: type[Record], record: Mapping[str, Any], version: int) -> Map
 
 
 def made(kind: type[R], names: tuple[str, ...], values: tuple[Any, ...]) -> R:
-    """Return a record of values that were checked before, ten times as fast as by its constructor."""
+    """Return a record of values that were checked before, in half the time of its constructor."""
     record = object.__new__(kind)
     record.__dict__.update(zip(names, values, strict=True))
     return record

@@ -121,9 +121,11 @@ class Store:
         """
         if not self.root.exists():
             return {}
-        kept = self._memory.newest.setdefault(
-            (kind, model, view), Newest(kind, model, view._fields, view._make)
-        )
+        asked = (kind, model, view)
+        kept = self._memory.newest.get(asked)
+        if kept is None:
+            new = Newest(kind, model, view._fields, view._make)
+            kept = self._memory.newest.setdefault(asked, new)  # another thread may be quicker
         with kept.lock:
             if kept.is_current(self._current()):
                 return kept.rows
