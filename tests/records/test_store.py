@@ -585,7 +585,7 @@ def test_a_killed_writer_leaves_whole_records_and_a_store_that_opens(
     assert store.set_aside() == []
     before = answers(store)
     store.rebuild()
-    assert [row.window for row in before[0]] == [
+    assert [row["window"] for row in before[0]] == [
         row.window for row in store.latest(Batch, model="m")
     ]
 
