@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
 import shutil
@@ -48,6 +47,7 @@ from mlops_assets.sensors.runs import Kind as RunKind
 from mlops_assets.sensors.runs import is_of, keys_of
 from mlops_assets.versions import Repository, open_repository
 from tests import tiny
+from tests.forked import describe_components_once
 
 PlayedTo = Callable[[int], "Played"]
 HOME_VARIABLES = ("MLOPS_HOME", "DAGSTER_HOME", "MLOPS_MODULE", "MLFLOW_TRACKING_URI")
@@ -207,19 +207,11 @@ def _no_wait_for_the_disk() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _components_described_once() -> Iterator[None]:
-    """Let Dagster describe the installed components once, and not each time a project is loaded.
-
-    The description, JSON schemas and all, is what its UI shows; it takes longer than all else that
-    is done to load a tiny project, and in one process it is always the same.
-    """
-    described = functools.cache(lambda: load_defs.get_library_json_enriched_defs(None).metadata)
-    described()
+    """Let Dagster describe the installed components once, and not each time a project is loaded."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            load_defs,
-            "get_library_json_enriched_defs",
-            lambda tree: dg.Definitions(metadata=described(), component_tree=tree),
-        )
+        described = "get_library_json_enriched_defs"
+        patch.setattr(load_defs, described, getattr(load_defs, described))  # put back at the end
+        describe_components_once()
         yield
 
 

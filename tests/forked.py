@@ -1,8 +1,9 @@
 """The `mlops` command in processes of its own, forked from one that has loaded the libraries.
 
 Loading Dagster, Polars and MLflow takes longer than what most commands do. The server is a fresh
-interpreter, as a shell starts one: it knows nothing of the tests' process, loads libraries and no
-code of ours, and runs nothing itself. Each command is a process with a folder, an environment and
+interpreter, as a shell starts one: it knows nothing of the tests' process and runs nothing itself.
+Of our code it loads the component, and what that imports: Dagster describes all installed ones each
+time it loads a project, and is made to do it here, once. Each command is a process with a folder, an environment and
 files of its own.
 
 Run as a program this file is the server: it listens on the socket that is its one argument until
@@ -120,6 +121,7 @@ def serve(address: str) -> None:
     """Fork a process for each command that is asked for."""
     for name in LOADED:
         __import__(name)
+    describe_components_once()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that ended
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{address} ")
@@ -134,6 +136,21 @@ def serve(address: str) -> None:
                 listening.close()
                 _answer(line)
             line.close()
+
+
+def describe_components_once() -> None:
+    """Let Dagster describe the installed components now, and no more in this process or its forks.
+
+    The description, JSON schemas and all, is what its UI shows; it takes longer than all else that
+    is done to load a tiny project, and in one environment it is always the same.
+    """
+    import dagster as dg
+    from dagster.components.core import load_defs
+
+    described = load_defs.get_library_json_enriched_defs(None).metadata
+    load_defs.get_library_json_enriched_defs = lambda tree: dg.Definitions(
+        metadata=described, component_tree=tree
+    )
 
 
 def _answer(line: socket.socket) -> NoReturn:
