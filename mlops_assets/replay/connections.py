@@ -3,7 +3,7 @@
 Dagster opens and closes a database for each question and for each event, thousands of times in a
 replay, and builds SQLAlchemy's engine and its compiled statements anew each time. For the database
 that each run has of its own it also loads all its scripts of migrations, twice. One process that
-plays alone can keep them: a replay takes almost half less time.
+plays alone can keep them: a replay takes a third less time, and some 0.04 s less for each run.
 """
 
 from __future__ import annotations
