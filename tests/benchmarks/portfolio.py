@@ -1,4 +1,4 @@
-"""What a portfolio costs: 1, 100 and 1,000 declared models, alike, in a stock create-dagster project.
+"""What a portfolio costs: 1 and 100 declared models, alike, in a stock create-dagster project.
 
 `dg list defs` in a process of its own; the start of a run of one model from the moment when it is
 asked for until its first step begins, by a code server that is up, as the daemon launches it; and

@@ -64,6 +64,28 @@ def two(tmp_path: Path, as_it_was: None, monkeypatch: pytest.MonkeyPatch) -> Two
     return opened
 
 
+def test_models_of_one_file_are_processed_apart_and_share_the_sensors(two: Two) -> None:
+    # given three models in a stock project, two of them in one file, one with a post-processing
+    post = "\npost_processing:\n  assets:\n    - attributes: {tags: {cost: high}}\n"
+    theirs = dedent(tiny.FILES["tiny_project/definitions.py"]).lstrip()
+    project = two("name: tiny\n", "name: tiny\n", definitions=theirs)
+    file = project.root / YAML
+    text = file.read_text()
+    file.write_text(f"{text}{post}---\n{text.replace('name: tiny', 'name: second')}")
+
+    assert sorted(project.declarations) == ["other", "second", "tiny"]
+    specs = project.definitions.resolve_all_asset_specs()
+    tagged = {spec.key.path[0] for spec in specs if spec.tags.get("cost") == "high"}
+    assert tagged == {"tiny"}
+    # then the sensors may ask for runs of all of them
+    graph = project.repository.asset_graph
+    for sensor in project.repository.sensor_defs:
+        assert sensor.asset_selection is not None
+        keys = sensor.asset_selection.resolve(graph)
+        assert {key.path[0] for key in keys} == {"other", "second", "tiny"}
+    assert len(project.repository.sensor_defs) == 2
+
+
 @pytest.mark.parametrize(
     ("before", "after", "line", "words"),
     [
