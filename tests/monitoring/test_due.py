@@ -11,6 +11,7 @@ import pytest
 from mlops_assets.batches.landing import land
 from mlops_assets.batches.maturity import landed_windows
 from mlops_assets.declaration import Declaration
+from mlops_assets.drift.past import Row
 from mlops_assets.errors import BatchRefusedError
 from mlops_assets.monitoring.due import agenda, unestimated, waiting
 from mlops_assets.records.store import Store
@@ -109,7 +110,12 @@ def test_a_few_windows_are_asked_for_their_scores_without_listing_all_others(yar
         for window in windows[:-1]:
             transaction.put(yard.declaration.path("predictions", window), window.encode())
     commit = repository.resolve("main")
-    judged = {window: {"champion": 1, "batch_version": f"of {window}"} for window in windows}
+    told = {"champion": 1, "policy": "", "verdict": "stable", "exceeds": False}
+    rest = {"finding": None, "profile": "", "past": None}
+    judged = {
+        window: Row(window=window, batch_version=f"of {window}", **told, **rest)
+        for window in windows
+    }
 
     with patch.object(repository, "objects", wraps=repository.objects) as listed:
         # when those are looked at, as after whatever lands
