@@ -12,6 +12,7 @@ from dagster._core.definitions.definitions_load_context import (
     DefinitionsLoadType,
 )
 
+from mlops_assets.registry.owner import was_running
 from mlops_assets.sensors.recovery import process_of
 from mlops_assets.sensors.runs import UNFINISHED, work_of
 
@@ -22,19 +23,26 @@ _initialized: list[bool] = []  # whether this process told Dagster of all defini
 def models_of_run() -> set[str] | None:
     """Return the models that this process' run works on; None where all may be asked for.
 
-    A run's process says its number in the run's log before it loads the definitions. A code
-    server, a command and whatever else can't be told loads them all.
+    A run's process says its number in the run's log before it loads the definitions. A number is
+    given to another process in time, and containers have the same ones: only a run that began
+    while this process lived is its own, and where several could be, all models are built. So does
+    a code server, a command and whatever else can't be told.
     """
     if DefinitionsLoadContext.get().load_type == DefinitionsLoadType.INITIALIZATION:
         _initialized.append(True)
     if _initialized or "DAGSTER_HOME" not in os.environ:
         return None
     with dg.DagsterInstance.get() as instance:
-        for record in instance.get_run_records(dg.RunsFilter(statuses=_BEGUN)):
-            process = process_of(instance, record.dagster_run)
-            if process is not None and process[0] == os.getpid():
-                return models_of(record.dagster_run)
-    return None
+        begun = [
+            one.dagster_run for one in instance.get_run_records(dg.RunsFilter(statuses=_BEGUN))
+        ]
+        own = [run for run in begun if is_of_this_process(process_of(instance, run))]
+    return models_of(own[0]) if len(own) == 1 else None
+
+
+def is_of_this_process(process: tuple[int, float] | None) -> bool:
+    """Tell whether a run's process, known by its number and a moment when it ran, is this one."""
+    return process is not None and process[0] == os.getpid() and was_running(*process)
 
 
 def models_of(run: dg.DagsterRun) -> set[str] | None:

@@ -10,7 +10,7 @@ from mlops_assets.registry.ledger import Ledger
 from mlops_assets.versions import existing_repository
 
 _RECORDED = " UNION ".join(
-    f"SELECT model FROM {kind.KIND}"  # noqa: S608 - ours
+    f"SELECT model FROM {kind.KIND}"  # noqa: S608 - names of ours
     for kind in (kinds.Batch, kinds.Verdict, kinds.Control)
 )
 

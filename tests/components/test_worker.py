@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 
 import dagster as dg
@@ -15,7 +16,7 @@ from dagster._core.definitions.definitions_load_context import (
 from dagster._core.events import EngineEventData
 
 from mlops_assets.components import worker
-from mlops_assets.components.worker import models_of
+from mlops_assets.components.worker import is_of_this_process, models_of
 from mlops_assets.project import Project
 from tests.conftest import Played
 
@@ -37,13 +38,14 @@ def built() -> set[str]:
     return {key.path[0] for key in graph.get_all_asset_keys()}
 
 
-def begin(played: Played, *stages: str, pid: int) -> None:
+def begin(played: Played, *stages: str, pid: int) -> dg.DagsterRun:
     """Let a process say that it began with a run of some stages."""
     keys = frozenset(dg.AssetKey(stage.split("/")) for stage in stages)
     status = dg.DagsterRunStatus.STARTING
     run = dg.DagsterRun("__ASSET_JOB", asset_selection=keys, status=status)
     played.instance.add_run(run)
     played.instance.report_engine_event("began", run, EngineEventData.in_process(pid))
+    return run
 
 
 def test_the_process_of_a_run_builds_its_model_alone(played: Played, of_a_run: None) -> None:
@@ -60,12 +62,24 @@ def test_the_process_of_a_run_builds_its_model_alone(played: Played, of_a_run: N
     # when it is this process that runs one, it is built alone, with all its stages
     begin(played, "a/batches", "a/features", pid=os.getpid())
     assert built() == {"a"}
+    # but not where another's run has its number too, as each container has a process 1
+    other = begin(played, "b/model", pid=os.getpid())
+    assert built() == MODELS
+    played.instance.report_run_canceled(other)
+    assert built() == {"a"}
     # and a code server, which tells Dagster what there is, is never without one
     with DefinitionsLoadContext.scoped(
         DefinitionsLoadContext(load_type=DefinitionsLoadType.INITIALIZATION)
     ):
         assert built() == MODELS
     assert built() == MODELS
+
+
+def test_a_number_that_another_process_had_names_no_run_of_this_one() -> None:
+    # given runs of now, and one left behind by a process of long ago that had the same number
+    assert is_of_this_process((os.getpid(), time.time()))
+    assert not is_of_this_process((os.getpid(), 0.0))
+    assert not is_of_this_process(None)
 
 
 @pytest.mark.parametrize(

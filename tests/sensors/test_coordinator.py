@@ -30,7 +30,9 @@ def test_a_run_from_the_graph_is_tagged_with_its_model(
     coordinator = played.instance.run_coordinator
     assert isinstance(coordinator, ModelRunCoordinator)
     assert coordinator.get_run_queue_config().max_user_code_failure_retries == 8
-    (limit,) = played.instance.get_concurrency_config().run_queue_config.tag_concurrency_limits  # type: ignore[union-attr]
+    queue = played.instance.get_concurrency_config().run_queue_config
+    assert queue is not None
+    (limit,) = queue.tag_concurrency_limits
     assert limit["key"] == MODEL_TAG
     # when a run comes without tags, by what it selects
     keys = frozenset(dg.AssetKey(one.split("/")) for one in selected)
