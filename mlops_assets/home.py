@@ -48,7 +48,10 @@ nux: {enabled: false}
 telemetry: {enabled: false}
 """
 #: SHA-256 of settings as earlier versions wrote them: unchanged, they are written anew.
-EARLIER_SETTINGS = {"16b92f54195313d10396f209f671253a50c034fd6034e9ec5944d8a857f3ca30"}
+EARLIER_SETTINGS = {
+    "16b92f54195313d10396f209f671253a50c034fd6034e9ec5944d8a857f3ca30",
+    "a9f3b5b8a094e710eb2f7871c1e10165acc985aaaf13b21e458291e2e10ac386",
+}
 
 
 def is_earlier(settings: bytes) -> bool:

@@ -242,7 +242,12 @@ def test_it_is_prepared_once_and_settings_are_never_overwritten(home: Home) -> N
         "at once\nrun_queue: {max_user_code_failure_retries: 8, user_code_failure_retry_delay: 15}\n"
         + own[2].partition("}\n")[2]
     )
-    for written, then in ((earlier, INSTANCE_SETTINGS), (earlier + "# mine", earlier + "# mine")):
+    before_that = own[0] + own[2].partition("}\n")[2]
+    for written, then in (
+        (earlier, INSTANCE_SETTINGS),
+        (before_that, INSTANCE_SETTINGS),
+        (earlier + "# mine", earlier + "# mine"),
+    ):
         settings.write_text(written)
         home.prepare()
         assert settings.read_text() == then

@@ -1,4 +1,4 @@
-"""One tick for all models of a code location: into those of which something changed, and no other."""
+"""One tick for all models of a code location: past those of which nothing can have changed."""
 
 from __future__ import annotations
 
@@ -89,6 +89,8 @@ class Models:
             except (RepositoryUnreachableError, RepositoryBusyError) as error:
                 if alone is not None:
                     raise
+                # it may be of this model's objects alone: the next tick begins behind it
+                self._first = (place + 1) % len(self.declarations)
                 context.log.warning(str(error))
                 found.append((name, Look(said=[f"{error}; the next tick asks again"])))
                 break

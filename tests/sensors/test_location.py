@@ -83,6 +83,10 @@ def test_a_model_that_fails_stops_no_other_and_is_looked_at_again(portfolio: Por
     # a server that is away is so for all of them
     portfolio.found["a"] = RepositoryUnreachableError("it does not answer")
     assert "it does not answer; the next tick asks again" in said(portfolio.tick())
+    # but where it is away for one model's objects alone, the next tick begins behind that one
+    portfolio.marks = dict.fromkeys(portfolio.marks, 1)
+    portfolio.tick()
+    assert portfolio.looked == ["b", "c", "a"]
 
 
 def test_who_plays_one_model_looks_at_that_one_only_and_is_told(portfolio: Portfolio) -> None:
