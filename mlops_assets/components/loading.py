@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from mlops_assets.checking.findings import Finding, Origin, unreadable
 from mlops_assets.components.broken import Broken
-from mlops_assets.components.model import VALIDATING
+from mlops_assets.components.model import VALIDATING, declared_in, sensors, without_sensors
 from mlops_assets.declaration import raised
 from mlops_assets.errors import DeclarationError
 
@@ -46,14 +46,18 @@ def load_models(path_within_project: Path) -> dg.Definitions:
         if (declared := declaration_error(error)) is not None:
             raise DeclarationError(str(declared)) from None
         apart = Apart(ComponentTree.for_project(path_within_project))
-        parts = list(apart.definitions())
+        with without_sensors():
+            parts = list(apart.definitions())
         if not apart.broken:
             raise
         root = apart.tree.project_root
         if os.environ.get(VALIDATING) == "1":
             lines = [line for broken in apart.broken for line in broken.lines(root)]
             raise DeclarationError("\n".join(dict.fromkeys(lines))) from None
-    return dg.Definitions.merge(*parts, *(broken.definitions(root) for broken in apart.broken))
+    # whichever folder can't be loaded, it takes the sensors of the others away from nobody
+    of_all = sensors([declaration for part in parts for declaration in declared_in(part)])
+    said = (broken.definitions(root) for broken in apart.broken)
+    return dg.Definitions.merge(*parts, of_all, *said)
 
 
 def declaration_error(error: BaseException) -> DeclarationError | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,7 +31,7 @@ from mlops_assets.checking.declared import declared_problems
 from mlops_assets.checking.findings import Finding, Origin, of_fields
 from mlops_assets.components.broken import Broken
 from mlops_assets.components.worker import models_of_run
-from mlops_assets.declaration import Declaration
+from mlops_assets.declaration import Declaration, raised
 from mlops_assets.errors import DeclarationError
 from mlops_assets.resources import RESOURCES
 from mlops_assets.sensors import data, decision
@@ -39,6 +41,17 @@ DECLARATION, ORIGIN = "mlops/declaration/", "mlops/origin/"
 FEW = 4
 #: Dagster sets it in `dg check defs` and `dagster definitions validate`
 VALIDATING = "DAGSTER_IS_DEFS_VALIDATION_CLI"
+_without_sensors: ContextVar[bool] = ContextVar("without_sensors", default=False)
+
+
+@contextmanager
+def without_sensors() -> Iterator[None]:
+    """Let models be built without the sensors of all: whoever builds them adds these."""
+    token = _without_sensors.set(True)
+    try:
+        yield
+    finally:
+        _without_sensors.reset(token)
 
 
 class Attributes(RootModel[Any]):
@@ -129,20 +142,28 @@ class ModelComponent(dg.Component):
             broken = [other for other in others if isinstance(other, Broken)] or [built]
             lines = [line for other in broken for line in other.lines(context.project_root)]
             raise DeclarationError("\n".join(dict.fromkeys(lines)))
-        own = (
-            built.definitions(context.project_root)
-            if isinstance(built, Broken)
-            else definitions(built, self.origin, context.project_root)
-        )
+        own = self._definitions(built, context)
         self.is_built = True
         models = beside(context)
-        if wanted is not None or not all(one.is_built for one in models):
+        alone = wanted is not None or _without_sensors.get()
+        if alone or not all(one.is_built for one in models):
             return own
         # the sensors are of all models, and Dagster takes them from one component: the last built
         kept = [one._built(context) for one in models]  # noqa: SLF001 of this class
         return dg.Definitions.merge(
             own, sensors([one for one in kept if isinstance(one, Declaration)])
         )
+
+    def _definitions(
+        self, built: Declaration | Broken, context: dg.ComponentLoadContext
+    ) -> dg.Definitions:
+        if isinstance(built, Declaration):
+            try:
+                return definitions(built, self.origin, context.project_root)
+            except Exception as error:  # noqa: BLE001 one declaration never stops another, whatever it meets
+                built = Broken(self.name, [Finding((), raised(error))], self.origin)
+                self._found = True, built
+        return built.definitions(context.project_root)
 
     def _built(
         self, context: dg.ComponentLoadContext, *, thorough: bool = False
@@ -261,6 +282,15 @@ def definitions(
         executor=dg.in_process_executor,
         metadata=metadata,
     )
+
+
+def declared_in(loaded: dg.Definitions) -> list[Declaration]:
+    """Return what is declared of the models of some definitions, with absolute references."""
+    return [
+        Declaration.model_validate(value.data)
+        for key, value in (loaded.metadata or {}).items()
+        if key.startswith(DECLARATION) and isinstance(value, dg.JsonMetadataValue)
+    ]
 
 
 def sensors(declarations: Sequence[Declaration]) -> dg.Definitions:

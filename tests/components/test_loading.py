@@ -20,6 +20,7 @@ from mlops_assets.components import load_models
 from mlops_assets.components.model import VALIDATING
 from mlops_assets.errors import DeclarationError
 from mlops_assets.project import Project
+from mlops_assets.sensors.location import DATA_SENSOR, DECISION_SENSOR
 from tests import tiny
 
 YAML = "tiny_project/defs/tiny/defs.yaml"
@@ -84,6 +85,19 @@ def test_models_of_one_file_are_processed_apart_and_share_the_sensors(two: Two) 
         keys = sensor.asset_selection.resolve(graph)
         assert {key.path[0] for key in keys} == {"other", "second", "tiny"}
     assert len(project.repository.sensor_defs) == 2
+
+
+def test_a_folder_that_fails_late_takes_the_sensors_from_no_other(two: Two) -> None:
+    # given a model, the last to be loaded, whose post-processing names no assets
+    project = two("name: tiny\n", "name: tiny\n")
+    file = project.root / YAML
+    post = (
+        "post_processing:\n  assets:\n    - {target: 'tag(((', attributes: {tags: {cost: high}}}\n"
+    )
+    file.write_text(f"{file.read_text()}\n{post}")
+    # then the other one has its sensors
+    assert list(project.declarations) == ["other"]
+    assert {one.name for one in project.repository.sensor_defs} == {DATA_SENSOR, DECISION_SENSOR}
 
 
 @pytest.mark.parametrize(
