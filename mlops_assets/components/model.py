@@ -30,7 +30,7 @@ from mlops_assets.assets import (
 from mlops_assets.checking.declared import declared_problems
 from mlops_assets.checking.findings import Finding, Origin, of_fields
 from mlops_assets.components.broken import Broken
-from mlops_assets.components.worker import models_of_run
+from mlops_assets.components.worker import models_of_run, stand_in
 from mlops_assets.declaration import Declaration, raised
 from mlops_assets.errors import DeclarationError
 from mlops_assets.resources import RESOURCES
@@ -128,7 +128,7 @@ class ModelComponent(dg.Component):
         """
         wanted = wanted_here(context)
         if wanted is not None and self.name not in wanted:
-            return dg.Definitions()
+            return stand_in(self.declaration) if self.declaration else dg.Definitions()
         self.module = module_of(context)
         validating = os.environ.get(VALIDATING) == "1"
         built = self._built(context, thorough=validating)

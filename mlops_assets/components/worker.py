@@ -12,9 +12,11 @@ from dagster._core.definitions.definitions_load_context import (
     DefinitionsLoadType,
 )
 
+from mlops_assets.assets.commits import partitions
+from mlops_assets.declaration import Declaration
 from mlops_assets.registry.owner import was_running
 from mlops_assets.sensors.recovery import process_of
-from mlops_assets.sensors.runs import UNFINISHED, work_of
+from mlops_assets.sensors.runs import UNFINISHED, keys_of, work_of
 
 _BEGUN = [status for status in UNFINISHED if status != dg.DagsterRunStatus.QUEUED]
 _initialized: list[bool] = []  # whether this process told Dagster of all definitions
@@ -43,6 +45,26 @@ def models_of_run() -> set[str] | None:
 def is_of_this_process(process: tuple[int, float] | None) -> bool:
     """Tell whether a run's process, known by its number and a moment when it ran, is this one."""
     return process is not None and process[0] == os.getpid() and was_running(*process)
+
+
+def stand_in(declaration: Declaration) -> dg.Definitions:
+    """Return the stages of a model that this process never runs, by their keys alone.
+
+    Jobs and schedules of the project's own may select them: Dagster resolves all of them before
+    it runs any.
+    """
+    model, windows = declaration.name, partitions(declaration)
+    by_window = [
+        dg.AssetSpec(key, group_name=model, partitions_def=windows)
+        for key in keys_of(model, "ingest")
+    ]
+    others = [dg.AssetSpec(key, group_name=model) for key in keys_of(model, "retrain")]
+
+    @dg.multi_asset(name=f"{model}__not_built", specs=[*by_window, *others], can_subset=True)
+    def not_built() -> None:
+        raise dg.Failure(f"the process of a run of another model did not build {model}")
+
+    return dg.Definitions(assets=[not_built])
 
 
 def models_of(run: dg.DagsterRun) -> set[str] | None:

@@ -33,9 +33,10 @@ def of_a_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def built() -> set[str]:
-    """Return the models of which the project's definitions have assets."""
+    """Return the models of which the project's definitions have assets that can run."""
     graph = Project.find().repository.asset_graph
-    return {key.path[0] for key in graph.get_all_asset_keys()}
+    nodes = [graph.get(key).assets_def.node_def.name for key in graph.executable_asset_keys]
+    return {name.partition("__")[0] for name in nodes if not name.endswith("__not_built")}
 
 
 def begin(played: Played, *stages: str, pid: int) -> dg.DagsterRun:
@@ -62,6 +63,14 @@ def test_the_process_of_a_run_builds_its_model_alone(played: Played, of_a_run: N
     # when it is this process that runs one, it is built alone, with all its stages
     begin(played, "a/batches", "a/features", pid=os.getpid())
     assert built() == {"a"}
+    # and a job of the project's own, of another model too, stops it not
+    (folder / "jobs.py").write_text(
+        "import dagster as dg\n\n"
+        'both = dg.AssetSelection.assets(["b", "champion"], ["a", "champion"])\n'
+        'refit = dg.define_asset_job("refit", selection=both)\n'
+    )
+    assert built() == {"a"}
+    assert Project.find().repository.has_job("refit")
     # but not where another's run has its number too, as each container has a process 1
     other = begin(played, "b/model", pid=os.getpid())
     assert built() == MODELS
