@@ -17,7 +17,7 @@ from mlops_assets.monitoring.situation import Champion, Retraining, Runs, Window
 from mlops_assets.monitoring.staleness import compared_so_far
 from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
-from mlops_assets.registry.ledger import Entry, Ledger
+from mlops_assets.registry.ledger import Entry, Ledger, champion_of
 
 
 class Measured(NamedTuple):
@@ -60,7 +60,7 @@ class RecordedSituation:
     ) -> RecordedSituation:
         """Read the ledger; the store is asked as it goes."""
         entries = tuple(ledger.entries(declaration.name))
-        return cls(declaration, landed, store, entries, ledger.champion(declaration.name), runs)
+        return cls(declaration, landed, store, entries, champion_of(entries), runs)
 
     @cached_property
     def champion(self) -> Champion | None:

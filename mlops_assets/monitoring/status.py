@@ -18,7 +18,7 @@ from mlops_assets.monitoring.given_up import retraining_given_up
 from mlops_assets.monitoring.meaning import Series, other_windows
 from mlops_assets.records import kinds
 from mlops_assets.records.store import Store
-from mlops_assets.registry.ledger import Entry, Ledger
+from mlops_assets.registry.ledger import Entry, Ledger, champion_of
 from mlops_assets.versions import Repository, existing_repository
 from mlops_assets.words import counted
 
@@ -70,7 +70,7 @@ def of_model(
 ) -> dict[str, Any]:
     """Return one model's part, as far as it follows from what was recorded of it."""
     entries = ledger.entries(model)
-    champion = ledger.champion(model)
+    champion = champion_of(entries)
     decisions = store.rows(kinds.Decision, model=model)
     # what was given up, and done after all
     done = {row.cause for row in store.latest(kinds.Decision, model=model) if row.code == "done"}

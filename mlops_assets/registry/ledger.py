@@ -100,7 +100,7 @@ class Ledger:
         entries = self.entries(model)
         if (there := _decided(model, entries, entry)) is not None:
             return there
-        champion = _newest(entries)
+        champion = champion_of(entries)
         previous = champion.version if champion else None
         if previous != expected_previous:
             raise LedgerConflictError(
@@ -168,8 +168,7 @@ class Ledger:
         Raises:
             RegistryError: as `entries`.
         """
-        newest = _newest(self.entries(model))
-        return newest if newest is not None and newest.version is not None else None
+        return champion_of(self.entries(model))
 
     def in_force(self, model: str, window: str) -> Entry | None:
         """Return the entry whose version serves a window; None if none did.
@@ -180,8 +179,7 @@ class Ledger:
         Raises:
             RegistryError: as `entries`.
         """
-        newest = _newest(entry for entry in self.entries(model) if entry.window < window)
-        return newest if newest is not None and newest.version is not None else None
+        return champion_of(entry for entry in self.entries(model) if entry.window < window)
 
     def retired(self, model: str) -> dict[int, Entry]:
         """Return the versions that were retired and not promoted again, with the entry that did it.
@@ -243,9 +241,11 @@ def _decided(model: str, entries: Iterable[Entry], draft: Draft) -> Entry | None
     return None
 
 
-def _newest(entries: Iterable[Entry]) -> Entry | None:
+def champion_of(entries: Iterable[Entry]) -> Entry | None:
+    """Return the entry of one model's that made its champion; None if there is no champion."""
     changes = [entry for entry in entries if entry.moves_champion]
-    return max(changes, key=lambda entry: entry.number, default=None)
+    newest = max(changes, key=lambda entry: entry.number, default=None)
+    return newest if newest is not None and newest.version is not None else None
 
 
 def _named(version: int | None) -> str:
